@@ -1,0 +1,26 @@
+"""Error reports (debug page and mails to operators) that cannot carry what a user typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.views.debug import SafeExceptionReporterFilter
+
+
+class NoLocals(SafeExceptionReporterFilter):
+    """Never shows POST data, frame variables or cookies, whether DEBUG is on or off."""
+
+    def is_active(self, request: HttpRequest | None) -> bool:
+        return True
+
+    def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
+        if request is None:
+            return {}
+        return dict.fromkeys(request.POST, self.cleansed_substitute)
+
+    def get_traceback_frame_variables(self, request: Any, tb_frame: Any) -> list[tuple[str, Any]]:
+        return []
+
+    def get_safe_cookies(self, request: HttpRequest | None) -> dict[str, Any]:
+        return {}

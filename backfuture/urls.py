@@ -1,0 +1,12 @@
+"""Every address of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="connections:list"), name="home"),
+    path("accounts/", include("allauth.account.urls")),
+    path("connections/", include("connections.urls")),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,315 @@
+"""Exchanges, a trader's connections to them, the sealed keys, and every test of a key.
+
+A connection is not its key: it lives on with its name, history and strategies while keys
+(credentials) come and go.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from . import exchanges, vault
+from .exchanges.base import Permissions
+
+
+class ExchangeQuerySet(models.QuerySet["Exchange"]):
+    def for_choosing(self) -> ExchangeQuerySet:
+        return self.order_by("position", "code")
+
+
+class Exchange(models.Model):
+    """What staff may switch about an exchange. What is known about it lives in code."""
+
+    code = models.CharField(_("code"), max_length=20, primary_key=True)
+    position = models.PositiveSmallIntegerField(_("position"), default=100)
+    offered = models.BooleanField(
+        _("offered"), default=True, help_text=_("Users may add connections to it.")
+    )
+    paused = models.BooleanField(
+        _("paused"), default=False, help_text=_("No test is started on it, for anyone.")
+    )
+    notice = models.CharField(
+        _("notice to users"), max_length=300, blank=True, help_text=_("Shown on its pages.")
+    )
+
+    objects = ExchangeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("exchange")
+        verbose_name_plural = _("exchanges")
+        ordering = ("position", "code")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def known(self) -> exchanges.Exchange:
+        """What the code knows about it. Raises LookupError for a row without code."""
+        return exchanges.get(self.code)
+
+    @property
+    def name(self) -> str:
+        return exchanges.name_of(self.code)
+
+
+class ConnectionQuerySet(models.QuerySet["Connection"]):
+    def owned_by(self, user: Any) -> ConnectionQuerySet:
+        return self.filter(owner=user)
+
+    def for_list(self) -> ConnectionQuerySet:
+        """With everything a row of the list shows."""
+        return self.select_related("exchange", "owner").prefetch_related(
+            models.Prefetch(
+                "credentials", Credential.objects.filter(state=Credential.State.ACTIVE), "active"
+            ),
+            models.Prefetch("tests", ConnectionTest.objects.open(), "open_tests"),
+        )
+
+    def due_for_test(self) -> ConnectionQuerySet:
+        return self.filter(
+            next_test_at__lte=timezone.now(), paused_at=None, exchange__paused=False
+        )
+
+
+class Connection(models.Model):
+    """A trader's account at an exchange, as far as its key lets us see it."""
+
+    class Status(models.TextChoices):
+        NEW = "new", _("not tested yet")
+        CONNECTED = "connected", _("connected")
+        WARNINGS = "warnings", _("connected, with warnings")
+        REFUSED = "refused", _("refused")
+        FAILED = "failed", _("failed")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="connections",
+        verbose_name=_("owner"),
+    )
+    exchange = models.ForeignKey(
+        Exchange, on_delete=models.PROTECT, related_name="connections", verbose_name=_("exchange")
+    )
+    name = models.CharField(_("name"), max_length=60)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    paused_at = models.DateTimeField(_("paused since"), null=True, blank=True)
+
+    # What the last test of the active key found.
+    status = models.CharField(_("status"), max_length=12, choices=Status, default=Status.NEW)
+    problem = models.CharField(_("problem"), max_length=30, blank=True)
+    permissions = models.JSONField(_("permissions"), default=dict, blank=True)
+    ip_restricted = models.BooleanField(_("IP restriction"), null=True, blank=True)
+    key_expires_at = models.DateTimeField(_("key expires"), null=True, blank=True)
+    uid = models.CharField(_("account"), max_length=64, blank=True)
+    tested_at = models.DateTimeField(_("last test"), null=True, blank=True)
+    # When to test again without being asked, after a failure that may pass by itself.
+    next_test_at = models.DateTimeField(null=True, blank=True, editable=False)
+    retries = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    objects = ConnectionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("connection")
+        verbose_name_plural = _("connections")
+        ordering = ("-created_at",)
+        constraints = [
+            models.UniqueConstraint(
+                "owner",
+                models.functions.Lower("name"),
+                name="one_name_per_owner",
+                violation_error_message=_("You already have a connection of this name."),
+            ),
+        ]
+        indexes = [models.Index("next_test_at", name="due_for_test")]  # the sweep
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("connections:detail", args=[self.pk])
+
+    @property
+    def known_permissions(self) -> Permissions:
+        stored = {name: self.permissions.get(name) for name in Permissions.NAMES}
+        return Permissions(**stored, evidence=self.permissions.get("evidence", {}))
+
+    @property
+    def works(self) -> bool:
+        return self.status in {self.Status.CONNECTED, self.Status.WARNINGS}
+
+
+class CredentialQuerySet(models.QuerySet["Credential"]):
+    def in_use(self) -> CredentialQuerySet:
+        return self.exclude(state=Credential.State.RETIRED)
+
+
+class Credential(models.Model):
+    """One API key of a connection. Never registered in the admin, never in a form."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("in use")
+        PENDING = "pending", _("being tested, to replace the one in use")
+        RETIRED = "retired", _("destroyed")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="credentials")
+    state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
+    revision = models.PositiveIntegerField(default=1)
+    sealed = vault.SealedTextField(null=True)
+    hint = models.CharField(max_length=4, help_text=_("last four characters of the API key"))
+    fingerprint = models.CharField(max_length=64, db_index=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    retired_at = models.DateTimeField(null=True)
+
+    objects = CredentialQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("credential")
+        verbose_name_plural = _("credentials")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection"], condition=Q(state="active"), name="one_active_key"
+            ),
+            models.UniqueConstraint(
+                fields=["connection"], condition=Q(state="pending"), name="one_pending_key"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="retired", sealed=None) | ~Q(state="retired"),
+                name="a_retired_key_is_destroyed",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"…{self.hint}"
+
+    @property
+    def binding(self) -> str:
+        """What the sealed value is tied to (vault.py)."""
+        return f"{self.connection.owner_id}|{self.pk}|{self.revision}"
+
+
+class ConnectionTestQuerySet(models.QuerySet["ConnectionTest"]):
+    def open(self) -> ConnectionTestQuerySet:
+        return self.filter(status__in=ConnectionTest.OPEN)
+
+    def claimable(self) -> ConnectionTestQuerySet:
+        """Waiting, or left behind by a worker that died (its lease has lapsed)."""
+        return self.filter(
+            Q(status=ConnectionTest.Status.QUEUED)
+            | Q(status=ConnectionTest.Status.RUNNING, lease_until__lt=timezone.now())
+        )
+
+    def waiting_too_long(self) -> ConnectionTestQuerySet:
+        """Claimable, and no message seems to be on its way: the sweep wakes these again."""
+        return self.claimable().filter(queued_at__lt=timezone.now() - timedelta(seconds=3))
+
+
+class ConnectionTest(models.Model):
+    """One test of one key. The row is the queue: a message only wakes a worker."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", _("waiting")
+        RUNNING = "running", _("running")
+        DONE = "done", _("done")
+
+    class Reason(models.TextChoices):
+        NEW_KEY = "new_key", _("a key was entered")
+        USER = "user", _("asked by the owner")
+        STAFF = "staff", _("asked by support")
+        RETRY = "retry", _("tested again by itself")
+
+    OPEN = (Status.QUEUED, Status.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="tests")
+    credential = models.ForeignKey(Credential, on_delete=models.CASCADE, related_name="tests")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    reason = models.CharField(_("reason"), max_length=10, choices=Reason)
+
+    status = models.CharField(_("state"), max_length=8, choices=Status, default=Status.QUEUED)
+    queued_at = models.DateTimeField(_("asked"), default=timezone.now)
+    started_at = models.DateTimeField(_("started"), null=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    lease_until = models.DateTimeField(null=True)
+    fence = models.PositiveIntegerField(default=0)  # grows with every claim; stale writes miss
+
+    outcome = models.CharField(
+        _("outcome"), max_length=12, choices=Connection.Status, blank=True
+    )
+    problem = models.CharField(_("problem"), max_length=30, blank=True)
+    causes = models.JSONField(default=list)
+    warnings = models.JSONField(default=list)
+    seen_ip = models.CharField(_("IP the exchange saw"), max_length=45, blank=True)
+    steps = models.JSONField(default=list)
+    permissions = models.JSONField(_("permissions"), default=dict)
+    ip_restricted = models.BooleanField(_("IP restriction"), null=True)
+    ips = models.JSONField(default=list)
+    key_created_at = models.DateTimeField(_("key created"), null=True)
+    key_expires_at = models.DateTimeField(_("key expires"), null=True)
+    uid = models.CharField(_("account"), max_length=64, blank=True)
+    label = models.CharField(_("key's label"), max_length=100, blank=True)
+    balances = models.JSONField(_("balances"), default=list)
+    skew_ms = models.IntegerField(null=True)
+
+    objects = ConnectionTestQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("connection test")
+        verbose_name_plural = _("connection tests")
+        ordering = ("-queued_at",)
+        constraints = [
+            # A double submit makes one test, whatever the two requests race like.
+            models.UniqueConstraint(
+                fields=["connection"],
+                condition=Q(status__in=("queued", "running")),
+                name="one_open_test",
+            ),
+        ]
+        indexes = [
+            models.Index("connection", "-queued_at", name="history_of_connection"),
+            models.Index(
+                "queued_at", condition=Q(status__in=("queued", "running")), name="open_tests"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.connection_id} {self.queued_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in self.OPEN
+
+
+class AccessEvent(models.Model):
+    """Someone or something opened a sealed key: written before it opens, never changed."""
+
+    credential = models.ForeignKey(Credential, null=True, on_delete=models.SET_NULL)
+    connection = models.ForeignKey(
+        Connection, null=True, on_delete=models.SET_NULL, related_name="access_events"
+    )
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    why = models.CharField(max_length=60)
+    task_id = models.CharField(max_length=64, blank=True)
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        verbose_name = _("access event")
+        verbose_name_plural = _("access events")
+        ordering = ("-at",)
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.why}"

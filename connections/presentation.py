@@ -1,0 +1,243 @@
+"""How connections, tests and problems are said on a page: words, colours, marks.
+
+Everything here is ready to print; templates decide nothing about keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from . import exchanges
+from .exchanges.base import STEPS, Exchange, Known, Permissions, StepName
+from .exchanges.problems import ALL
+from .models import Connection, ConnectionTest
+
+EXPIRY_NOTICE_DAYS = 14
+
+Color = Literal["green", "yellow", "orange", "red", "blue", "secondary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A status word with its Tabler colour, its icon's name and a sentence."""
+
+    word: str
+    color: Color
+    icon: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A problem in words: what happened, why, what to do; the code stands small, for support."""
+
+    code: str
+    title: str
+    cause: str
+    advice: tuple[str, ...]
+    may_pass: bool
+    key_page: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """One line of a test: `state` is done, failed, running, waiting or skipped."""
+
+    label: str
+    state: str
+    ms: int
+    call: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionMark:
+    """One right: `value` is yes, no or unknown; `tone` is how safe that is."""
+
+    name: str
+    label: str
+    value: Known
+    word: str
+    tone: Literal["good", "bad", "neutral", "unknown"]
+    evidence: str
+
+
+STEP_LABELS = {
+    "reachable": _("Exchange reachable"),
+    "clock": _("Clocks agree"),
+    "key": _("Key accepted"),
+    "permissions": _("Permissions"),
+    "balance": _("Balance readable"),
+    "orders": _("Order status readable"),
+}
+
+PERMISSION_LABELS = {
+    "read": _("Read"),
+    "spot_trade": _("Spot trading"),
+    "futures_trade": _("Futures trading"),
+    "margin": _("Margin"),
+    "transfer": _("Transfer between own accounts"),
+    "withdraw": _("Withdraw"),
+}
+
+
+def status_of(connection: Connection, *, testing: bool) -> Status:
+    """The one status shown everywhere: what the user did first, then what is going on."""
+    if connection.paused_at:
+        return Status(
+            gettext("Paused"), "secondary", "pause", gettext("You paused it. Nothing uses its key.")
+        )
+    if testing:
+        return Status(gettext("Testing"), "blue", "refresh", gettext("The test is under way."))
+    if connection.works:
+        return _working(connection)
+    return _not_working(connection)
+
+
+def _working(connection: Connection) -> Status:
+    days = days_left(connection.key_expires_at)
+    if days is not None and days <= EXPIRY_NOTICE_DAYS:
+        word = ngettext("Expires in %(days)d day", "Expires in %(days)d days", days)
+        sentence = gettext("Create a new key at %(exchange)s and replace it here before then.")
+        return Status(
+            word % {"days": days},
+            "orange",
+            "clock",
+            sentence % {"exchange": connection.exchange.name},
+        )
+    if connection.status == Connection.Status.WARNINGS:
+        return Status(
+            gettext("Connected, with warnings"),
+            "yellow",
+            "alert",
+            gettext("The key works. Something about it should be made safer."),
+        )
+    return Status(gettext("Connected"), "green", "check", gettext("The key works and is safe."))
+
+
+def _not_working(connection: Connection) -> Status:
+    if connection.status == Connection.Status.NEW:
+        return Status(
+            gettext("Not tested yet"), "secondary", "clock", gettext("The test has not run yet.")
+        )
+    problem = explain(connection.problem, connection.exchange.code)
+    if connection.status == Connection.Status.REFUSED:
+        word = gettext("Withdrawal enabled (refused)")
+        return Status(word, "red", "shield-x", problem.cause)
+    if connection.problem == "unavailable":
+        sentence = gettext("Nothing for you to do. We test again by ourselves.")
+        return Status(gettext("Exchange unavailable"), "secondary", "cloud-off", sentence)
+    word = gettext("Needs attention: %(problem)s") % {"problem": problem.title}
+    return Status(word, "red", "alert", problem.cause)
+
+
+def days_left(moment: datetime | None) -> int | None:
+    """Whole days until `moment`, never negative; None when there is no moment."""
+    return None if moment is None else max(0, (moment - timezone.now()).days)
+
+
+def explain(code: str, exchange_code: str, *, seen_ip: str = "") -> Explanation:
+    """The words for a code, in the exchange's own terms where it has them."""
+    problem = ALL.get(code) or ALL["unexpected"]
+    exchange = exchanges.EXCHANGES.get(exchange_code)
+    if exchange and code in exchange.words:
+        problem = exchange.words[code].over(problem)
+    facts = {
+        "exchange": exchanges.name_of(exchange_code),
+        "ip": seen_ip,
+        "server_ips": server_ips(exchange) or gettext("(ask the operator of this site)"),
+    }
+    cause = gettext(problem.cause).format(**facts)
+    if seen_ip and code == "ip_not_allowed":
+        cause += " " + gettext("It saw the address {ip}.").format(**facts)
+    return Explanation(
+        code=code,
+        title=gettext(problem.title).format(**facts),
+        cause=cause,
+        advice=tuple(gettext(step).format(**facts) for step in problem.advice),
+        may_pass=problem.may_pass,
+        key_page=exchange.key_page if exchange else "",
+    )
+
+
+def explain_all(codes: Iterable[str], exchange_code: str) -> list[Explanation]:
+    return [explain(code, exchange_code) for code in codes]
+
+
+def server_ips(exchange: Exchange | None) -> str:
+    """Our addresses in the form the exchange's page accepts, without blanks; "" if unknown."""
+    return (exchange.ip_separator if exchange else ",").join(settings.SERVER_IPS)
+
+
+def ready_for(permissions: Permissions) -> str:
+    """What is proven: nothing is assumed from silence."""
+    markets = permissions.ready_for
+    if markets == ("spot", "futures"):
+        return gettext("spot and futures")
+    if markets:
+        return {"spot": gettext("spot"), "futures": gettext("futures")}[markets[0]]
+    if permissions.withdraw:
+        return gettext("nothing")
+    return gettext("reading only") if permissions.read else gettext("nothing yet")
+
+
+def permission_marks(permissions: Permissions) -> list[PermissionMark]:
+    return [_mark(name, value, permissions) for name, value in permissions.as_dict().items()]
+
+
+def _mark(name: str, value: Known, permissions: Permissions) -> PermissionMark:
+    return PermissionMark(
+        name=name,
+        label=str(PERMISSION_LABELS[name]),
+        value=value,
+        word=yes_no_unknown(value),
+        tone=_tone(name, value),
+        evidence=permissions.evidence.get(name, ""),
+    )
+
+
+def _tone(name: str, value: Known) -> Literal["good", "bad", "neutral", "unknown"]:
+    if value is None:
+        return "unknown"
+    if name == "withdraw":
+        return "bad" if value else "good"
+    if name == "read":
+        return "good" if value else "bad"
+    return "good" if value and name.endswith("_trade") else "neutral"
+
+
+def yes_no_unknown(value: Known) -> str:
+    return {True: gettext("yes"), False: gettext("no"), None: gettext("unknown")}[value]
+
+
+def step_lines(test: ConnectionTest) -> list[StepLine]:
+    """Every step of a test, those still to come included."""
+    done = {step["name"]: step for step in test.steps}
+    lines = []
+    ahead = "running" if test.status == ConnectionTest.Status.RUNNING else "waiting"
+    if not test.is_open:
+        ahead = "skipped"
+    for name in STEPS:
+        lines.append(_line(name, done.get(name), ahead))
+        if name not in done and ahead == "running":
+            ahead = "waiting"
+    return lines
+
+
+def _line(name: StepName, step: dict[str, object] | None, ahead: str) -> StepLine:
+    label = str(STEP_LABELS[name])
+    if step is None:
+        return StepLine(label, ahead, 0, "", "")
+    state = {True: "done", False: "failed", None: "running"}[step["ok"]]  # type: ignore[index]
+    shown = [f"HTTP {step['http_status']}" if step["http_status"] else "", str(step["code"])]
+    return StepLine(
+        label, state, int(str(step["ms"])), str(step["call"]), " · ".join(filter(None, shown))
+    )

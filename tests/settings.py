@@ -1,0 +1,46 @@
+"""The product's own settings, with keys made for this run alone and nothing read from a .env."""
+
+import atexit
+import base64
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+TEST_DIR = Path(tempfile.mkdtemp(prefix="backfuture-tests-"))
+atexit.register(shutil.rmtree, TEST_DIR, ignore_errors=True)
+
+_private = X25519PrivateKey.generate()
+_public = base64.urlsafe_b64encode(_private.public_key().public_bytes_raw()).decode()
+_key_file = TEST_DIR / "private-keys.json"
+_key_file.write_text(
+    json.dumps({"test": base64.urlsafe_b64encode(_private.private_bytes_raw()).decode()})
+)
+_key_file.chmod(0o600)
+
+os.environ.update(
+    ENV_FILE=os.devnull,
+    VAR_DIR=str(TEST_DIR),
+    SECRET_KEY=secrets.token_urlsafe(48),
+    FERNET_KEYS=secrets.token_urlsafe(32),
+    FINGERPRINT_PEPPER=secrets.token_urlsafe(32),
+    VAULT_PUBLIC_KEYS=f"test:{_public}",
+    VAULT_PRIVATE_KEYS_FILE=str(_key_file),
+    EMAIL_URL="memorymail://",
+    SERVER_IPS="203.0.113.7,203.0.113.8",
+    ALLOW_EXCHANGE_GATEWAY="1",
+    BACKFUTURE_ROLE="command",
+)
+os.environ.setdefault("DATABASE_URL", f"sqlite:///{TEST_DIR / 'db.sqlite3'}")
+os.environ.setdefault("CELERY_BROKER_URL", "memory://")
+
+from backfuture.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+}
