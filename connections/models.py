@@ -75,9 +75,7 @@ class ConnectionQuerySet(models.QuerySet["Connection"]):
         )
 
     def due_for_test(self) -> ConnectionQuerySet:
-        return self.filter(
-            next_test_at__lte=timezone.now(), paused_at=None, exchange__paused=False
-        )
+        return self.filter(next_test_at__lte=timezone.now(), paused_at=None, exchange__paused=False)
 
 
 class Connection(models.Model):
@@ -130,7 +128,7 @@ class Connection(models.Model):
                 violation_error_message=_("You already have a connection of this name."),
             ),
         ]
-        indexes = [models.Index("next_test_at", name="due_for_test")]  # the sweep
+        indexes = [models.Index(fields=["next_test_at"], name="due_for_test")]  # the sweep
 
     def __str__(self) -> str:
         return self.name
@@ -245,9 +243,7 @@ class ConnectionTest(models.Model):
     lease_until = models.DateTimeField(null=True)
     fence = models.PositiveIntegerField(default=0)  # grows with every claim; stale writes miss
 
-    outcome = models.CharField(
-        _("outcome"), max_length=12, choices=Connection.Status, blank=True
-    )
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Connection.Status, blank=True)
     problem = models.CharField(_("problem"), max_length=30, blank=True)
     causes = models.JSONField(default=list)
     warnings = models.JSONField(default=list)
@@ -278,9 +274,11 @@ class ConnectionTest(models.Model):
             ),
         ]
         indexes = [
-            models.Index("connection", "-queued_at", name="history_of_connection"),
+            models.Index(fields=["connection", "-queued_at"], name="history_of_connection"),
             models.Index(
-                "queued_at", condition=Q(status__in=("queued", "running")), name="open_tests"
+                fields=["queued_at"],
+                condition=Q(status__in=("queued", "running")),
+                name="open_tests",
             ),
         ]
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -84,8 +84,7 @@ class Sealed:
 
     def _unwrap(self) -> str:
         try:
-            assert self._fernet is not None
-            return self._fernet.decrypt(self._token).decode()
+            return self._fernet.decrypt(self._token).decode()  # type: ignore[union-attr]
         except (InvalidToken, ValueError, TypeError):
             raise SealedError(
                 "No key in FERNET_KEYS opens this value, or it was altered."
@@ -109,6 +108,11 @@ class Sealed:
 class SealedTextField(EncryptedTextField):  # type: ignore[misc]
     """django-fernet-fields-v2's text field, write-only by construction: reading gives a
     `Sealed`, and only a `Sealed` can be stored."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object, owner: object = None) -> Sealed | None: ...
+        def __set__(self, instance: object, value: Sealed | None) -> None: ...
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["editable"] = False
@@ -215,7 +219,8 @@ def public_keys() -> dict[str, X25519PublicKey]:
         try:
             keys[key_id] = X25519PublicKey.from_public_bytes(_unbase64(text))
         except ValueError:
-            raise SealedError(f"VAULT_PUBLIC_KEYS: the key {key_id[:16]!r} is not usable.") from None
+            text = f"VAULT_PUBLIC_KEYS: the key {key_id[:16]!r} is not usable."
+            raise SealedError(text) from None
     if not keys:
         raise SealedError("VAULT_PUBLIC_KEYS names no key.")
     return keys

@@ -85,8 +85,8 @@ class Answer:
     status: int | None = None
     data: Any = field(default=None, repr=False)
     failure: str = ""
-    ms: int = 0
-    text: str = field(default="", repr=False)
+    ms: int = 0  # from sending to the last byte
+    received_ms: int = 0  # our clock when it was complete, milliseconds since 1970
 
 
 Ask = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]

@@ -1,0 +1,188 @@
+"""The support desk, first version. Nothing in here can show or take a secret: credentials are
+not registered, and what is known of a key is its hint and fingerprint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from . import services, tasks
+from .models import Connection, ConnectionTest, Credential, Exchange
+from .presentation import explain, status_of
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that are made and removed by the product itself."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Exchange)
+class ExchangeAdmin(ReadOnlyAdmin):
+    list_display = ("name", "code", "offered", "paused", "position", "notice")
+    list_display_links = ("name",)
+    list_editable = ("offered", "paused", "position")
+    fields = ("code", "offered", "paused", "notice", "position")
+    readonly_fields = ("code",)
+
+
+@admin.register(Connection)
+class ConnectionAdmin(ReadOnlyAdmin):
+    list_display = (
+        "name",
+        "owner",
+        "exchange",
+        "status_word",
+        "hint",
+        "tested_at",
+        "paused_at",
+    )
+    list_filter = ("exchange", "status", "problem", ("paused_at", admin.EmptyFieldListFilter))
+    search_fields = (
+        "name",
+        "owner__email",
+        "uid",
+        "=credentials__hint",
+        "=credentials__fingerprint",
+    )
+    date_hierarchy = "created_at"
+    actions = ("test_again",)
+    fields = (
+        "name",
+        "owner",
+        "exchange",
+        "status_word",
+        "problem_in_words",
+        "hint",
+        "fingerprint",
+        "same_key_elsewhere",
+        "permissions",
+        "ip_restricted",
+        "key_expires_at",
+        "uid",
+        "created_at",
+        "tested_at",
+        "paused_at",
+    )
+    readonly_fields = tuple(name for name in fields if name not in {"name", "paused_at"})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
+        return Connection.objects.for_list()
+
+    @admin.display(description=_("status"))
+    def status_word(self, connection: Connection) -> str:
+        return status_of(connection, testing=bool(connection.open_tests)).word  # type: ignore[attr-defined]
+
+    @admin.display(description=_("problem"))
+    def problem_in_words(self, connection: Connection) -> str:
+        if not connection.problem:
+            return "–"
+        words = explain(connection.problem, connection.exchange_id)
+        return f"{words.title}. {words.cause}"
+
+    @admin.display(description=_("API key ends with"))
+    def hint(self, connection: Connection) -> str:
+        key = _key(connection)
+        return f"…{key.hint}" if key else "–"
+
+    @admin.display(description=_("fingerprint"))
+    def fingerprint(self, connection: Connection) -> str:
+        key = _key(connection)
+        return key.fingerprint if key else "–"
+
+    @admin.display(description=_("same key in another connection"), boolean=True)
+    def same_key_elsewhere(self, connection: Connection) -> bool:
+        key = _key(connection)
+        return (
+            key is not None
+            and Credential.objects.in_use()
+            .filter(fingerprint=key.fingerprint)
+            .exclude(connection=connection)
+            .exists()
+        )
+
+    @admin.action(description=_("Test again"))
+    def test_again(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
+        asked = 0
+        for connection in queryset:
+            try:
+                test = services.request_test(
+                    connection, by=request.user, reason=ConnectionTest.Reason.STAFF
+                )
+            except (services.TooSoon, services.Paused, Credential.DoesNotExist):
+                continue
+            tasks.wake(test)
+            asked += 1
+        left = len(queryset) - asked
+        text = ngettext("%(n)d test was asked for.", "%(n)d tests were asked for.", asked)
+        if left:
+            text += " " + ngettext(
+                "%(left)d connection is paused, has no key or was tested just now.",
+                "%(left)d connections are paused, have no key or were tested just now.",
+                left,
+            )
+        level = messages.SUCCESS if asked else messages.WARNING
+        self.message_user(request, text % {"n": asked, "left": left}, level)
+
+
+def _key(connection: Connection) -> Credential | None:
+    keys: list[Credential] = connection.active  # type: ignore[attr-defined]
+    return keys[0] if keys else None
+
+
+@admin.register(ConnectionTest)
+class ConnectionTestAdmin(ReadOnlyAdmin):
+    list_display = (
+        "connection",
+        "queued_at",
+        "reason",
+        "requested_by",
+        "status",
+        "outcome",
+        "problem",
+        "seconds",
+    )
+    list_filter = ("status", "outcome", "problem", "reason", "connection__exchange")
+    list_select_related = ("connection", "requested_by")
+    search_fields = ("connection__name", "connection__owner__email")
+    date_hierarchy = "queued_at"
+    fields = (
+        "connection",
+        "reason",
+        "requested_by",
+        "status",
+        "queued_at",
+        "started_at",
+        "finished_at",
+        "outcome",
+        "problem",
+        "causes",
+        "warnings",
+        "seen_ip",
+        "steps",
+        "permissions",
+        "ip_restricted",
+        "key_created_at",
+        "key_expires_at",
+        "uid",
+        "label",
+        "skew_ms",
+    )
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description=_("seconds"))
+    def seconds(self, test: ConnectionTest) -> str:
+        if not (test.started_at and test.finished_at):
+            return "–"
+        return f"{(test.finished_at - test.started_at).total_seconds():.1f}"

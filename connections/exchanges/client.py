@@ -1,0 +1,245 @@
+"""ccxt signs, our session sends, the exchange's own file reads.
+
+The only import of ccxt. It never sees an answer, so nothing of its exception texts, logs,
+redirects, unlimited bodies or remembered states exists here. The session is one per run, with
+one TLS context; nothing but the calls on an exchange's allow-list can be sent through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from types import TracebackType
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import aiohttp
+import ccxt
+from ccxt.base.precise import Precise
+from django.conf import settings
+from yarl import URL
+
+from . import EXCHANGES
+from .base import Answer, Ask, Balance, Call, Credentials, Exchange
+
+CALL_LIMIT_S = 10.0
+BODY_LIMIT = 2 * 1024 * 1024  # bytes, packed and unpacked
+
+
+class NotAllowed(Exception):
+    """A request that is not on the exchange's allow-list. Nothing was sent."""
+
+
+class Refused(Exception):
+    """Our session gave up on a response; `failure` is one of Answer's words."""
+
+    def __init__(self, failure: str) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+class Client:
+    """An async context manager. `ask_as` gives the function that a test asks with."""
+
+    def __init__(self, *, call_limit_s: float = CALL_LIMIT_S, connections: int = 100) -> None:
+        self.call_limit_s = call_limit_s
+        self._connections = connections
+
+    async def __aenter__(self) -> Client:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # unpacked here, with a limit
+            trust_env=False,  # no proxy and no .netrc from a stray environment
+            headers={"Accept-Encoding": "gzip, deflate", "User-Agent": "BackFuture/1"},
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    def ask_as(self, exchange: Exchange, credentials: Credentials) -> Ask:
+        """A function that sends calls of `exchange` signed by `credentials`."""
+
+        async def ask(call: Call, params: Mapping[str, str]) -> Answer:
+            return await self.send(exchange, call, params, credentials)
+
+        return ask
+
+    async def send(
+        self,
+        exchange: Exchange,
+        call: Call,
+        params: Mapping[str, str],
+        credentials: Credentials,
+    ) -> Answer:
+        """One request and its answer; whatever goes wrong on the way is in the answer.
+
+        Raises NotAllowed, before anything is sent, for a call the exchange's file does not list.
+        """
+        if call not in exchange.calls:
+            raise NotAllowed(f"{call} is not on the list of {exchange.code}")
+        try:
+            request = sign(exchange.code, call, {**call.params, **params}, credentials)
+        except NotAllowed:
+            raise
+        except Exception:
+            # Whatever a malformed key makes of signing; the text may hold the key.
+            return Answer(failure="unsignable")
+        return await self._exchange(request)
+
+    async def _exchange(self, request: Mapping[str, Any]) -> Answer:
+        began = time.monotonic()
+        status: int | None = None
+        body, failure = b"", ""
+        try:
+            async with asyncio.timeout(self.call_limit_s), self._request(request) as response:
+                status = response.status
+                body = await _body(response)
+        except Refused as refusal:
+            failure = refusal.failure
+        except TimeoutError:
+            failure = "timeout"
+        except (aiohttp.ClientError, OSError, ValueError):
+            failure = "connect"
+        data = None
+        if not failure:
+            data, failure = _parsed(body)
+        ms = round((time.monotonic() - began) * 1000)
+        return Answer(status, data, failure, ms, time.time_ns() // 1_000_000)
+
+    def _request(self, request: Mapping[str, Any]) -> Any:
+        return self._session.request(
+            request["method"],
+            # Already encoded, and signed in that form: it must not be normalised.
+            URL(_via_gateway(request["url"]), encoded=True),
+            headers=request["headers"],
+            data=request["body"],
+            allow_redirects=False,
+            proxy=settings.EXCHANGE_PROXY_URL or None,
+        )
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    if 300 <= response.status < 400:
+        raise Refused("redirect")
+    packed = bytearray()
+    async for chunk in response.content.iter_any():
+        packed += chunk
+        if len(packed) > BODY_LIMIT:
+            response.close()
+            raise Refused("too_large")
+    return _unpacked(bytes(packed), response.headers.get("Content-Encoding", ""))
+
+
+def _unpacked(packed: bytes, encoding: str) -> bytes:
+    encoding = encoding.strip().lower()
+    if encoding in {"", "identity"}:
+        return packed
+    if encoding not in {"gzip", "deflate"}:
+        raise Refused("encoding")
+    unpacker = zlib.decompressobj(wbits=47)  # zlib or gzip, told by the header
+    try:
+        body = unpacker.decompress(packed, BODY_LIMIT)
+    except zlib.error:
+        raise Refused("encoding") from None
+    if unpacker.unconsumed_tail:
+        raise Refused("too_large")
+    return body
+
+
+def _parsed(body: bytes) -> tuple[Any, str]:
+    """JSON as (data, ""), anything else as (None, "not_json")."""
+    try:
+        return json.loads(body, parse_constant=_no_constant), ""
+    except (ValueError, RecursionError):
+        return None, "not_json"
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _via_gateway(url: str) -> str:
+    """`https://HOST/PATH?QUERY` as `GATEWAY/HOST/PATH?QUERY`, after signing, else unchanged."""
+    gateway = str(settings.EXCHANGE_GATEWAY_URL)
+    return f"{gateway.rstrip('/')}/{url.removeprefix('https://')}" if gateway else url
+
+
+# --- ccxt ------------------------------------------------------------------------------------
+
+
+@cache
+def _signer(code: str) -> Any:
+    # Numbers as text: amounts of money never pass through a float.
+    return getattr(ccxt, code)({"number": str})
+
+
+def sign(
+    code: str, call: Call, params: Mapping[str, str], credentials: Credentials
+) -> Mapping[str, Any]:
+    """The signed request {url, method, headers, body}. Raises whatever ccxt makes of a bad key.
+
+    Credentials are set, used and cleared without an await in between: many tests share one
+    signer, and none may ever sign for another.
+    """
+    signer = _signer(code)
+    if call.signed:
+        signer.apiKey, signer.secret = credentials.api_key, credentials.secret
+        signer.password = credentials.passphrase
+    try:
+        request = signer.sign(call.endpoint, list(call.api), call.method, dict(params))
+    finally:
+        signer.apiKey = signer.secret = signer.password = ""
+    _must_be(call, request)
+    return dict(request)
+
+
+def _must_be(call: Call, request: Mapping[str, Any]) -> None:
+    """What ccxt made of a call must be that call: a new ccxt may build another address."""
+    url = urlsplit(request["url"])
+    made = (request["method"], url.scheme, url.netloc, url.path)
+    if made != (call.method, "https", call.host, call.path):
+        raise NotAllowed(f"{call} would be sent somewhere else")
+
+
+def read_balances(code: str, rows: list[Mapping[str, Any]]) -> tuple[Balance, ...]:
+    """What is not zero, per currency, summed and named by ccxt; unreadable rows are left out."""
+    signer = _signer(code)
+    accounts: dict[str, Any] = {}
+    for row in rows:
+        currency = signer.safe_currency_code(signer.safe_string(row, "currency"))
+        if isinstance(currency, str) and currency:
+            _add(signer, accounts.setdefault(currency, {"free": "0", "used": "0"}), row)
+    currencies = sorted(accounts)
+    totals = signer.safe_balance(accounts)
+    found = (_balance(currency, totals[currency]) for currency in currencies)
+    return tuple(balance for balance in found if balance.total.strip("0."))
+
+
+def _balance(currency: str, amounts: Mapping[str, str]) -> Balance:
+    return Balance(currency, amounts["free"], amounts["used"], amounts["total"])
+
+
+def _add(signer: Any, account: dict[str, str], row: Mapping[str, Any]) -> None:
+    for name in ("free", "used"):
+        amount = signer.safe_string(row, name) or "0"
+        try:
+            account[name] = Precise.string_add(account[name], amount)
+        except (ValueError, ArithmeticError):
+            continue
+
+
+def warm_up() -> None:
+    """Makes the signers before they are needed: building one takes about 20 ms."""
+    for code in EXCHANGES:
+        _signer(code)

@@ -1,0 +1,229 @@
+"""A test of a key, step by step: reachable, clock, key accepted, permissions, balance, orders.
+
+It stops where going on says nothing more, keeps the evidence of every step, and claims only what
+an answer proved. It sends nothing itself: `ask` does (client.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .base import (
+    Answer,
+    Ask,
+    Balance,
+    Call,
+    Credentials,
+    Exchange,
+    KeyFacts,
+    KeyReport,
+    Known,
+    Outcome,
+    Step,
+    StepName,
+    Verdict,
+)
+from .problems import REFUSED
+
+log = logging.getLogger(__name__)
+
+TEST_LIMIT_S = 30.0
+EXPIRES_SOON = timedelta(days=14)
+SEEN_LIMIT = 200  # balances kept with a test
+
+ReadBalances = Callable[[str, list[Mapping[str, Any]]], tuple[Balance, ...]]
+OnStep = Callable[[tuple[Step, ...]], Awaitable[None]]
+
+
+class Stop(Exception):
+    """The test ends here with this verdict."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.problem)
+        self.verdict = verdict
+
+
+async def _nobody(_: tuple[Step, ...]) -> None: ...
+
+
+@dataclass
+class Inspection:
+    """One test under way. `now` is for tests; `limit_s` bounds the whole of it."""
+
+    exchange: Exchange
+    credentials: Credentials = field(repr=False)
+    ask: Ask
+    read_balances: ReadBalances
+    on_step: OnStep = _nobody
+    limit_s: float = TEST_LIMIT_S
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    steps: list[Step] = field(default_factory=list)
+    facts: KeyFacts = field(default_factory=KeyFacts)
+    balances: tuple[Balance, ...] = ()
+    skew_ms: int | None = None
+
+    async def run(self) -> KeyReport:
+        """Never raises for anything an exchange may answer."""
+        try:
+            async with asyncio.timeout(self.limit_s):
+                await self._walk()
+        except Stop as stop:
+            return self._failed(stop.verdict)
+        except TimeoutError:
+            return self._failed(Verdict("unavailable"))
+        except Exception as error:
+            # The door to whatever an exchange may send: catch all, claim nothing. The text of an
+            # exception may hold what was sent, so its class alone is told.
+            log.error("Test at %s ended by %s", self.exchange.code, type(error).__name__)
+            return self._failed(Verdict("unexpected"))
+        return self._judged()
+
+    async def _walk(self) -> None:
+        reached = await self._reach()
+        await self._compare_clocks(reached)
+        await self._read_key()
+        if self.facts.permissions.withdraw:
+            await self._show(Step("permissions", False, code=REFUSED.code))
+            return  # refused, whatever else it can do
+        await self._require_rights()
+        await self._read_balance()
+        await self._read_orders()
+
+    async def _reach(self) -> Answer:
+        call = self.exchange.status_call
+        answer = await self._begin("reachable", call)
+        await self._end("reachable", call, answer, self.exchange.verdict(call, answer))
+        return answer
+
+    async def _compare_clocks(self, reached: Answer) -> None:
+        call = self.exchange.time_call
+        answer = reached
+        if call != self.exchange.status_call:
+            answer = await self._begin("clock", call)
+        verdict = self.exchange.verdict(call, answer)
+        theirs = self.exchange.read_time(answer) if verdict.ok else None
+        if theirs is not None:
+            # Half of the round trip is the best guess of when they looked at their clock.
+            ours = answer.received_ms - answer.ms // 2
+            self.skew_ms = theirs - ours
+            if abs(self.skew_ms) - answer.ms // 2 > self.exchange.clock_window_ms:
+                verdict = Verdict("clock_skew")
+        await self._end("clock", call, answer, verdict)
+
+    async def _read_key(self) -> None:
+        call = self.exchange.key_call
+        answer = await self._begin("key", call, self.exchange.key_params(self.credentials))
+        verdict = self.exchange.verdict(call, answer)
+        found: KeyFacts | Verdict = verdict
+        if verdict.ok:
+            await self._end("key", call, answer, verdict)
+            found = await self.exchange.key_facts(answer, self.ask, self.now())
+        elif verdict.problem in {"no_permission", "unexpected"}:
+            found = await self.exchange.probe(verdict, self.ask)
+            told = Verdict() if isinstance(found, KeyFacts) else found
+            await self._end("key", call, answer, replace(told, code=verdict.code))
+        else:
+            await self._end("key", call, answer, verdict)
+        if isinstance(found, Verdict):
+            await self._end("permissions", call, answer, found)
+        else:
+            self.facts = found
+
+    async def _require_rights(self) -> None:
+        """Reading, and trading on at least one market unless the exchange does not say."""
+        may = self.facts.permissions
+        trade = (may.spot_trade, may.futures_trade)
+        enough = may.read is not False and any(right is not False for right in trade)
+        await self._note("permissions", Verdict() if enough else Verdict("no_permission"))
+
+    async def _read_balance(self) -> None:
+        call = self.exchange.balance_call(self.facts)
+        answer = await self._begin("balance", call)
+        verdict = self.exchange.verdict(call, answer)
+        if verdict.ok:
+            rows = self.exchange.balance_rows(answer)
+            self.balances = self.read_balances(self.exchange.code, rows)[:SEEN_LIMIT]
+            self._proved_reading(call)
+        await self._end("balance", call, answer, verdict)
+
+    def _proved_reading(self, call: Call) -> None:
+        may = self.facts.permissions
+        if may.read is None:
+            evidence = {**may.evidence, "read": f"{call}: works"}
+            self.facts = replace(self.facts, permissions=replace(may, read=True, evidence=evidence))
+
+    async def _read_orders(self) -> None:
+        call = self.exchange.orders_call(self.facts)
+        answer = await self._begin("orders", call)
+        await self._end("orders", call, answer, self.exchange.verdict(call, answer))
+
+    # --- bookkeeping ---------------------------------------------------------------------
+
+    async def _begin(
+        self, name: StepName, call: Call, params: Mapping[str, str] | None = None
+    ) -> Answer:
+        await self._show(Step(name, None, call=str(call)))
+        return await self.ask(call, params or {})
+
+    async def _end(self, name: StepName, call: Call, answer: Answer, verdict: Verdict) -> None:
+        step = Step(name, verdict.ok, answer.ms, str(call), answer.status, verdict.code)
+        await self._show(step)
+        if not verdict.ok:
+            raise Stop(verdict)
+
+    async def _note(self, name: StepName, verdict: Verdict) -> None:
+        await self._show(Step(name, verdict.ok))
+        if not verdict.ok:
+            raise Stop(verdict)
+
+    async def _show(self, step: Step) -> None:
+        """A step replaces its own earlier, unfinished line."""
+        self.steps = [*(old for old in self.steps if old.name != step.name), step]
+        await self.on_step(tuple(self.steps))
+
+    # --- judgement -----------------------------------------------------------------------
+
+    def _failed(self, verdict: Verdict) -> KeyReport:
+        # A step cut off by the time limit did not succeed.
+        steps = tuple(replace(step, ok=bool(step.ok)) for step in self.steps)
+        return replace(
+            self._report("failed"),
+            steps=steps,
+            problem=verdict.problem,
+            causes=verdict.causes,
+            seen_ip=verdict.seen_ip,
+        )
+
+    def _judged(self) -> KeyReport:
+        if self.facts.permissions.withdraw:
+            return self._report("refused")
+        warnings = self._warnings()
+        report = self._report("warnings" if warnings else "connected")
+        return replace(report, warnings=warnings)
+
+    def _report(self, outcome: Outcome) -> KeyReport:
+        return KeyReport(
+            outcome,
+            tuple(self.steps),
+            facts=self.facts,
+            balances=self.balances,
+            skew_ms=self.skew_ms,
+        )
+
+    def _warnings(self) -> tuple[str, ...]:
+        facts, may = self.facts, self.facts.permissions
+        soon = facts.expires_at is not None and facts.expires_at - self.now() < EXPIRES_SOON
+        found: list[tuple[str, Known]] = [
+            ("no_ip_restriction", facts.ip_restricted is False),
+            ("ip_restriction_unknown", facts.ip_restricted is None),
+            ("withdraw_unknown", may.withdraw is None),
+            ("trade_unknown", not (may.spot_trade or may.futures_trade)),
+            ("expires_soon", soon),
+        ]
+        return tuple(code for code, true in found if true)

@@ -1,0 +1,275 @@
+"""KuCoin. Classic spot and account API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from .base import (
+    Answer,
+    Ask,
+    Call,
+    CredentialField,
+    Exchange,
+    GuideStep,
+    KeyFacts,
+    Known,
+    Permissions,
+    Verdict,
+)
+from .problems import Words
+from .problems import gettext_noop as _
+from .reading import (
+    code_of,
+    message_of,
+    moment,
+    permissions_from,
+    short_text,
+    transport_problem,
+    whole_number,
+    words_of,
+)
+
+HOST: Final = "api.kucoin.com"
+PRIVATE = ("private",)
+SUCCESS = "200000"
+
+# Word on a key -> the rights it gives; an empty tuple is a word no rule asks about.
+# "Transfer" is KuCoin's word for withdrawing; "InnerTransfer" moves between own accounts.
+# "Trade" is on old keys and means spot and futures.
+RIGHTS: dict[str, tuple[str, ...]] = {
+    "general": ("read",),
+    "spot": ("spot_trade",),
+    "futures": ("futures_trade",),
+    "margin": ("margin",),
+    "innertransfer": ("transfer",),
+    "transfer": ("withdraw",),
+    "withdrawal": ("withdraw",),  # unconfirmed word, but it says what it gives: stay safe
+    "withdraw": ("withdraw",),
+    "trade": ("spot_trade", "futures_trade"),
+    "earn": (),
+    "unified": (),
+}
+
+PROBLEMS = {
+    "400002": "clock_skew",
+    "400004": "bad_passphrase",
+    "400005": "bad_secret",
+    "400006": "ip_not_allowed",
+    "411100": "key_disabled",
+    "400500": "restricted",
+    "600004": "restricted",
+    "400200": "restricted",
+    "400303": "restricted",  # identity verification is missing
+    "429000": "rate_limited",
+    "500000": "unavailable",
+}
+
+
+class KuCoin(Exchange):
+    code = "kucoin"
+    name = "KuCoin"
+    key_page = "https://www.kucoin.com/account/api"
+    fields = (
+        CredentialField(
+            "api_key", _("API key"), _("24 letters and digits."), re.compile(r"[0-9a-f]{24}")
+        ),
+        CredentialField(
+            "secret",
+            _("Secret"),
+            _("36 characters with four hyphens. KuCoin shows it once."),
+            re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+        ),
+        CredentialField(
+            "passphrase",
+            _("API passphrase"),
+            _(
+                "The passphrase you chose when you created this API key. "
+                "Not your login or trading password."
+            ),
+        ),
+    )
+    guide = (
+        GuideStep(
+            _("Open API management"),
+            _(
+                "Sign in at KuCoin, open your profile, choose API Management and press "
+                "Create API. Choose API Trading."
+            ),
+        ),
+        GuideStep(
+            _("Choose a name and an API passphrase"),
+            _(
+                "Write the passphrase down: KuCoin never shows it again and you paste it here. "
+                "It is for this key alone."
+            ),
+        ),
+        GuideStep(
+            _("Choose the rights"),
+            _(
+                "General is always on. Tick Spot Trading. "
+                "Tick Futures Trading only if you will run a futures strategy."
+            ),
+        ),
+        GuideStep(
+            _("Leave withdrawal off"),
+            _("Do not tick Withdrawal. BackFuture refuses every key that may withdraw."),
+        ),
+        GuideStep(
+            _("Restrict it to our IP addresses"),
+            _(
+                "Under IP Restriction choose Yes and paste them. "
+                "A trading key without a list is removed after 30 days without use."
+            ),
+            shows_ips=True,
+        ),
+        GuideStep(
+            _("Confirm and copy"),
+            _(
+                "Confirm with your trading password, e-mail and two-factor codes, "
+                "then copy API key and secret."
+            ),
+        ),
+    )
+    words = {
+        "bad_passphrase": Words(
+            title=_("Wrong passphrase or secret"),
+            cause=_(
+                "KuCoin did not accept the passphrase of this API key. "
+                "A wrong secret spoils the passphrase too, so it can be either."
+            ),
+        ),
+        "ip_not_allowed": Words(
+            advice=(
+                _("At KuCoin, open API Management and press Edit beside this key."),
+                _("Under IP Restriction, add: {server_ips}"),
+                _("Save, wait a minute, and test again."),
+            )
+        ),
+        "no_permission": Words(
+            advice=(
+                _("At KuCoin, open API Management and press Edit beside this key."),
+                _(
+                    "Tick General and Spot Trading (Futures Trading for futures strategies). "
+                    "Leave Withdrawal unticked."
+                ),
+                _("Save and test again."),
+            )
+        ),
+        "restricted": Words(
+            cause=_("KuCoin refuses this account or this region, or the key is of another site."),
+            advice=(
+                _("Check that the key was made on www.kucoin.com and not on a regional site."),
+                _("Check at KuCoin whether your account may trade, and its identity check."),
+            ),
+        ),
+        "key_expired": Words(
+            cause=_(
+                "KuCoin deletes keys whose time has ended, and trading keys without an IP list "
+                "after 30 days without use."
+            ),
+        ),
+        "withdrawal_enabled": Words(
+            advice=(
+                _("At KuCoin, open API Management and press Edit beside this key."),
+                _("Untick Withdrawal, save and confirm."),
+                _("Test again. If it cannot be unticked, delete the key and create a new one."),
+            )
+        ),
+    }
+
+    status_call = Call("GET", HOST, "/api/v1/status", "status", ("public",), False)
+    time_call = Call("GET", HOST, "/api/v1/timestamp", "timestamp", ("public",), False)
+    key_call = Call("GET", HOST, "/api/v1/user/api-key", "user/api-key", PRIVATE)
+    accounts = Call("GET", HOST, "/api/v1/accounts", "accounts", PRIVATE)
+    active_orders = Call(
+        "GET", HOST, "/api/v1/orders", "orders", PRIVATE, params={"status": "active"}
+    )
+    calls = frozenset({status_call, time_call, key_call, accounts, active_orders})
+
+    def read_time(self, answer: Answer) -> int | None:
+        return whole_number(answer.data.get("data")) if isinstance(answer.data, dict) else None
+
+    def verdict(self, call: Call, answer: Answer) -> Verdict:
+        code, message = code_of(answer.data), message_of(answer.data)
+        if code == "400003":
+            return _unknown_key(code, message)
+        if code == "400007" and "permission" in message.lower():
+            return Verdict("no_permission", code=code)  # the same code also says "wrong version"
+        if code in PROBLEMS:
+            return Verdict(PROBLEMS[code], code=code)
+        if problem := transport_problem(answer):
+            return problem
+        if answer.status != 200 or code != SUCCESS:
+            return Verdict("unexpected", code=code)
+        return self._proof(call, answer.data.get("data"))
+
+    def _proof(self, call: Call, data: Any) -> Verdict:
+        """Success needs the fields that only success holds; a code alone proves nothing."""
+        if call == self.status_call and isinstance(data, dict) and data.get("status") == "close":
+            return Verdict("unavailable", code=SUCCESS)
+        proven = {
+            # open, close or cancelonly
+            self.status_call.path: isinstance(data, dict) and isinstance(data.get("status"), str),
+            self.time_call.path: whole_number(data) is not None,
+            self.key_call.path: isinstance(data, dict) and isinstance(data.get("permission"), str),
+            self.accounts.path: isinstance(data, list),
+            self.active_orders.path: isinstance(data, dict) and isinstance(data.get("items"), list),
+        }
+        return Verdict() if proven.get(call.path) else Verdict("unexpected", code=SUCCESS)
+
+    async def key_facts(self, answer: Answer, ask: Ask, now: datetime) -> KeyFacts | Verdict:
+        data: dict[str, Any] = answer.data["data"]
+        ips = words_of(data.get("ipWhitelist")) or ()
+        return KeyFacts(
+            permissions=self._permissions(words_of(data["permission"]) or ()),
+            ip_restricted=_restricted(data, ips),
+            ips=ips,
+            created_at=moment(data.get("createdAt")),
+            expires_at=moment(data.get("expiredAt")),
+            uid=short_text(data.get("uid")),
+            label=short_text(data.get("remark"), 100),
+        )
+
+    def _permissions(self, words: tuple[str, ...]) -> Permissions:
+        granted: dict[str, str] = {}
+        unknown = [word for word in words if word.lower() not in RIGHTS]
+        for word in words:
+            for right in RIGHTS.get(word.lower(), ()):
+                granted.setdefault(right, word)
+        return permissions_from(granted, words, unknown, self.key_call)
+
+    def balance_call(self, facts: KeyFacts) -> Call:
+        return self.accounts
+
+    def orders_call(self, facts: KeyFacts) -> Call:
+        return self.active_orders
+
+    def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
+        return [
+            {
+                "currency": row.get("currency"),
+                "free": row.get("available"),
+                "used": row.get("holds"),
+            }
+            for row in answer.data["data"]
+            if isinstance(row, dict)
+        ]
+
+
+def _unknown_key(code: str, message: str) -> Verdict:
+    """400003: the newer text names two causes; a key that expired is deleted and reads the same."""
+    if "mismatch" in message.lower() or "exist" not in message.lower():
+        return Verdict("ambiguous", ("invalid_key", "key_expired", "restricted"), code)
+    return Verdict("invalid_key", code=code)
+
+
+def _restricted(data: Mapping[str, Any], ips: tuple[str, ...]) -> Known:
+    """No list means no restriction, except for a key made for a third-party app: KuCoin binds
+    that one on its own side."""
+    if ips:
+        return True
+    listed = data.get("ipWhitelist", "")
+    return None if data.get("thirdPartyApp") or listed not in ("", None) else False

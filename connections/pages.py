@@ -1,0 +1,206 @@
+"""What the pages of a connection show, gathered in one place and ready to print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from . import exchanges, services
+from .exchanges.base import Permissions
+from .models import Connection, ConnectionTest, Credential
+from .models import Exchange as ExchangeRow
+from .presentation import (
+    Explanation,
+    PermissionMark,
+    Status,
+    StepLine,
+    explain,
+    explain_all,
+    permission_marks,
+    ready_for,
+    status_of,
+    step_lines,
+    yes_no_unknown,
+)
+
+WAITING_LONG = timedelta(seconds=4)
+HISTORY_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """An exchange to choose, or one that is not offered yet."""
+
+    code: str
+    name: str
+    offered: bool
+    paused: bool = False
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A connection on one line."""
+
+    connection: Connection
+    status: Status
+    ready_for: str
+    hint: str
+    key_created_at: datetime | None
+    marks: list[PermissionMark]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One test: its steps, and what came of it."""
+
+    connection: Connection
+    test: ConnectionTest | None
+    lines: list[StepLine]
+    status: Status
+    explanation: Explanation | None
+    causes: list[Explanation]
+    warnings: list[Explanation]
+    marks: list[PermissionMark]
+    ready_for: str
+    ip_word: str
+    balances: list[dict[str, str]]
+    polling: bool
+    waiting_long: bool
+    again_in: int
+    retry_at: datetime | None
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One past test in the list of them."""
+
+    test: ConnectionTest
+    status: Status
+    when: datetime
+    who: str
+    url: str
+
+
+def cards() -> list[Card]:
+    rows = {row.code: row for row in ExchangeRow.objects.for_choosing()}
+    known = [
+        Card(code, exchange.name, row.offered, row.paused, row.notice)
+        for code, exchange in exchanges.EXCHANGES.items()
+        if (row := rows.get(code))
+    ]
+    known.sort(key=lambda card: (not card.offered, rows[card.code].position))
+    return known + [Card(code, name, offered=False) for code, name in exchanges.PLANNED.items()]
+
+
+def notices() -> list[tuple[str, str]]:
+    return [(row.name, row.notice) for row in ExchangeRow.objects.exclude(notice="")]
+
+
+def summary(connection: Connection) -> Summary:
+    """Expects a connection from `for_list`, which fetches what is read here."""
+    keys: list[Credential] = connection.active  # type: ignore[attr-defined]
+    testing = bool(connection.open_tests)  # type: ignore[attr-defined]
+    permissions = connection.known_permissions
+    return Summary(
+        connection,
+        status_of(connection, testing=testing),
+        ready_for(permissions) if connection.works else gettext("nothing yet"),
+        keys[0].hint if keys else "",
+        keys[0].created_at if keys else None,
+        permission_marks(permissions),
+    )
+
+
+def latest_panel(connection: Connection) -> Panel:
+    """The panel of the newest test, with what the owner can do next."""
+    test = connection.tests.select_related("connection__exchange").first()
+    return panel(connection, test)
+
+
+def panel(connection: Connection, test: ConnectionTest | None) -> Panel:
+    permissions = _permissions(test)
+    finished = test is not None and not test.is_open
+    return Panel(
+        connection=connection,
+        test=test,
+        lines=step_lines(test) if test else [],
+        status=_status(connection, test),
+        explanation=_explanation(test),
+        causes=explain_all(test.causes, connection.exchange_id) if test else [],
+        warnings=explain_all(test.warnings, connection.exchange_id) if test else [],
+        marks=permission_marks(permissions) if finished else [],
+        ready_for=ready_for(permissions) if test and test.outcome in WORKING else "",
+        ip_word=yes_no_unknown(test.ip_restricted) if test else "",
+        balances=test.balances if test else [],
+        polling=bool(test and test.is_open),
+        waiting_long=_waits_long(test),
+        again_in=services.seconds_to_wait(connection),
+        retry_at=connection.next_test_at,
+    )
+
+
+WORKING = {Connection.Status.CONNECTED, Connection.Status.WARNINGS}
+
+
+def history(connection: Connection) -> list[HistoryLine]:
+    tests = connection.tests.select_related("requested_by", "connection__exchange")
+    return [history_line(connection, test) for test in tests[:HISTORY_SHOWN]]
+
+
+def history_line(connection: Connection, test: ConnectionTest) -> HistoryLine:
+    return HistoryLine(
+        test,
+        _status(connection, test),
+        test.queued_at,
+        who_asked(connection, test),
+        reverse("connections:past_test", args=[connection.pk, test.pk]),
+    )
+
+
+def who_asked(connection: Connection, test: ConnectionTest) -> str:
+    if test.requested_by_id == connection.owner_id:
+        return gettext("you")
+    return gettext("support") if test.requested_by_id else gettext("BackFuture, by itself")
+
+
+def _permissions(test: ConnectionTest | None) -> Permissions:
+    stored: dict[str, Any] = test.permissions if test else {}
+    values = {name: stored.get(name) for name in Permissions.NAMES}
+    return Permissions(**values, evidence=stored.get("evidence", {}))
+
+
+def _status(connection: Connection, test: ConnectionTest | None) -> Status:
+    """The status this one test gives, said in the words used for connections."""
+    if test is None:
+        return status_of(connection, testing=False)
+    if not test.is_open and not test.outcome:
+        word = gettext("Dropped")
+        return Status(word, "secondary", "x", gettext("It was given up before it had a result."))
+    as_found = Connection(
+        exchange=connection.exchange,
+        status=test.outcome or Connection.Status.NEW,
+        problem=test.problem,
+        key_expires_at=test.key_expires_at,
+    )
+    return status_of(as_found, testing=test.is_open)
+
+
+def _explanation(test: ConnectionTest | None) -> Explanation | None:
+    if test is None or not test.problem:
+        return None
+    return explain(test.problem, test.connection.exchange_id, seen_ip=test.seen_ip)
+
+
+def _waits_long(test: ConnectionTest | None) -> bool:
+    return (
+        test is not None
+        and test.status == ConnectionTest.Status.QUEUED
+        and timezone.now() - test.queued_at > WAITING_LONG
+    )

@@ -1,0 +1,254 @@
+"""What can be done with a connection. Plain functions for views, admin, tasks and commands.
+
+Nothing in here opens a key: that is the worker's half (worker.py).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from . import exchanges, vault
+from .exchanges.base import Credentials, Exchange
+from .models import Connection, ConnectionTest, Credential
+from .models import Exchange as ExchangeRow
+
+PAUSE_BETWEEN_TESTS = timedelta(seconds=10)
+
+
+class TooSoon(Exception):
+    """The last test was asked for only just now; `seconds` to wait."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"wait {seconds} s")
+        self.seconds = seconds
+
+
+class Paused(Exception):
+    """The connection (or, by staff, its exchange) is paused: its key must not be used."""
+
+
+class SameKey(Exception):
+    """The owner already has this key in `connection`."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__("the same key is already connected")
+        self.connection = connection
+
+
+class NameTaken(Exception):
+    """The owner already has a connection of this name."""
+
+
+def suggest_name(owner: Any, exchange: Exchange) -> str:
+    """A name for the next connection, such as "MEXC Spot Main", not used yet."""
+    taken = {name.lower() for name in owner.connections.values_list("name", flat=True)}
+    base = f"{exchange.name} Spot"
+    for suffix in ("Main", *map(str, range(2, 1000))):
+        if (name := f"{base} {suffix}").lower() not in taken:
+            return name
+    return base
+
+
+def connection_with_key(owner: Any, exchange: str, credentials: Credentials) -> Connection | None:
+    """The owner's connection that already uses this key, found by its fingerprint."""
+    return Connection.objects.filter(
+        owner=owner,
+        credentials__fingerprint=vault.fingerprint(exchange, credentials.api_key),
+        credentials__state__in=(Credential.State.ACTIVE, Credential.State.PENDING),
+    ).first()
+
+
+def connect(
+    *, owner: Any, exchange: ExchangeRow, name: str, credentials: Credentials
+) -> tuple[Connection, ConnectionTest | None]:
+    """Saves a new connection with its sealed key and asks for its first test.
+
+    No test is made while staff have paused the exchange; it follows when they resume it.
+    Raises SameKey and NameTaken; nothing is saved then.
+    """
+    if existing := connection_with_key(owner, exchange.code, credentials):
+        raise SameKey(existing)
+    try:
+        with transaction.atomic():
+            connection = Connection.objects.create(owner=owner, exchange=exchange, name=name)
+            key = _store_key(connection, credentials, Credential.State.ACTIVE)
+            return connection, _first_test(connection, key, owner)
+    except IntegrityError:
+        raise NameTaken from None
+
+
+def replace_key(
+    connection: Connection, *, by: Any, credentials: Credentials
+) -> ConnectionTest | None:
+    """Stores a new key beside the one in use and asks for its test. The old key stays in use
+    until the new one passes (worker.py swaps them). Raises SameKey."""
+    existing = connection_with_key(connection.owner, connection.exchange_id, credentials)
+    if existing and existing != connection:
+        raise SameKey(existing)
+    with transaction.atomic():
+        _drop_open_tests(connection)
+        _retire(connection.credentials.filter(state=Credential.State.PENDING))
+        key = _store_key(connection, credentials, Credential.State.PENDING)
+        return _first_test(connection, key, by)
+
+
+def discard_new_key(connection: Connection) -> bool:
+    """Destroys the new key that has not passed; the one in use stays."""
+    with transaction.atomic():
+        pending = connection.credentials.filter(state=Credential.State.PENDING)
+        _drop_open_tests(connection, credential__state=Credential.State.PENDING)
+        return _retire(pending)
+
+
+def request_test(
+    connection: Connection, *, by: Any = None, reason: ConnectionTest.Reason
+) -> ConnectionTest:
+    """Asks for a test of the new key where there is one, else of the key in use.
+
+    Asking twice makes one test. Raises Paused, and TooSoon within 10 s of the last request.
+    """
+    if connection.paused_at or connection.exchange.paused:
+        raise Paused
+    with transaction.atomic():
+        if open_test := connection.tests.open().first():
+            return open_test
+        _keep_pace(connection)
+        return _queue(connection, key_to_test(connection), by, reason)
+
+
+def key_to_test(connection: Connection) -> Credential:
+    """The key a test is about. Raises Credential.DoesNotExist when there is none."""
+    keys = {key.state: key for key in connection.credentials.in_use().defer("sealed")}
+    key = keys.get(Credential.State.PENDING) or keys.get(Credential.State.ACTIVE)
+    if key is None:
+        raise Credential.DoesNotExist
+    return key
+
+
+def rename(connection: Connection, name: str) -> None:
+    """Raises NameTaken."""
+    try:
+        with transaction.atomic():
+            Connection.objects.filter(pk=connection.pk).update(name=name)
+    except IntegrityError:
+        raise NameTaken from None
+    connection.name = name
+
+
+def pause(connection: Connection) -> None:
+    """Nothing uses the key from here on; a test under way is dropped."""
+    with transaction.atomic():
+        Connection.objects.filter(pk=connection.pk, paused_at=None).update(
+            paused_at=timezone.now(), next_test_at=None
+        )
+        _drop_open_tests(connection)
+
+
+def resume(connection: Connection, *, by: Any) -> ConnectionTest | None:
+    """Ends a pause and asks for a test, since much may have changed meanwhile."""
+    Connection.objects.filter(pk=connection.pk).update(paused_at=None)
+    connection.refresh_from_db(fields=["paused_at"])
+    try:
+        return request_test(connection, by=by, reason=ConnectionTest.Reason.USER)
+    except (TooSoon, Paused, Credential.DoesNotExist):
+        return None
+
+
+def delete(connection: Connection) -> None:
+    """Deletes the connection and destroys its sealed keys. The key at the exchange lives on."""
+    with transaction.atomic():
+        _drop_open_tests(connection)
+        _retire(connection.credentials.in_use())
+        connection.delete()
+
+
+def seconds_to_wait(connection: Connection) -> int:
+    """How long until the next test may be asked for; 0 when it may be now."""
+    last = connection.tests.order_by("-queued_at").values_list("queued_at", flat=True).first()
+    if last is None:
+        return 0
+    left = (last + PAUSE_BETWEEN_TESTS - timezone.now()).total_seconds()
+    return max(0, -int(-left // 1))
+
+
+def _keep_pace(connection: Connection) -> None:
+    if seconds := seconds_to_wait(connection):
+        raise TooSoon(seconds)
+
+
+def _first_test(connection: Connection, key: Credential, by: Any) -> ConnectionTest | None:
+    if connection.paused_at or connection.exchange.paused:
+        Connection.objects.filter(pk=connection.pk).update(next_test_at=timezone.now())
+        return None
+    return _queue(connection, key, by, ConnectionTest.Reason.NEW_KEY)
+
+
+def _queue(
+    connection: Connection, key: Credential, by: Any, reason: ConnectionTest.Reason
+) -> ConnectionTest:
+    try:
+        with transaction.atomic():
+            return ConnectionTest.objects.create(
+                connection=connection, credential=key, requested_by=by, reason=reason
+            )
+    except IntegrityError:  # someone else was faster: theirs is the test
+        return connection.tests.open().get()
+
+
+def _store_key(
+    connection: Connection, credentials: Credentials, state: Credential.State
+) -> Credential:
+    key = Credential(
+        connection=connection,
+        state=state,
+        hint=credentials.api_key[-4:],
+        fingerprint=vault.fingerprint(connection.exchange_id, credentials.api_key),
+    )
+    key.sealed = vault.seal(credentials, key)
+    key.save(force_insert=True)
+    return key
+
+
+def _drop_open_tests(connection: Connection, **which: Any) -> None:
+    """A worker that is still at one finds its fence gone and its result is dropped."""
+    connection.tests.open().filter(**which).update(
+        status=ConnectionTest.Status.DONE, finished_at=timezone.now(), fence=F("fence") + 1
+    )
+
+
+def _retire(keys: Any) -> bool:
+    """Destroys sealed values for good."""
+    return bool(keys.update(state=Credential.State.RETIRED, sealed=None, retired_at=timezone.now()))
+
+
+def retire_active_key(connection: Connection) -> None:
+    _retire(connection.credentials.filter(state=Credential.State.ACTIVE))
+
+
+def offered(code: str) -> ExchangeRow | None:
+    """The row of an exchange that users may connect now, or None."""
+    if code not in exchanges.EXCHANGES:
+        return None
+    return ExchangeRow.objects.filter(code=code, offered=True).first()
+
+
+def reasons_against_trading(connection: Connection, market: str) -> list[str]:
+    """Why no strategy on `market` ("spot" or "futures") may use this connection now; empty when
+    one may. The one rule that forms, admin, tasks and pages ask."""
+    may = connection.known_permissions
+    reasons = []
+    if connection.paused_at:
+        reasons.append(gettext("The connection is paused."))
+    if may.withdraw or connection.status == Connection.Status.REFUSED:
+        reasons.append(gettext("The key may withdraw. Switch that right off first."))
+    elif not connection.works:
+        reasons.append(gettext("The connection has not passed its test."))
+    elif market not in may.ready_for:
+        reasons.append(gettext("The key is not proven to trade on this market."))
+    return reasons

@@ -1,0 +1,102 @@
+"""The few things templates cannot say by themselves: icons, monograms, form widgets, ages."""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime, timedelta
+
+from django import template
+from django.forms import BoundField, CheckboxInput, RadioSelect, Select
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.utils.translation import gettext
+
+from connections import exchanges, presentation
+from connections.presentation import PermissionMark
+
+register = template.Library()
+
+MONOGRAM_COLORS = 11  # .mono-0 to .mono-10 in app.css
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    """An icon of the sprite backfuture/icons.svg; always decoration, words stand beside it."""
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"/></svg>',
+        extra,
+        static("backfuture/icons.svg"),
+        name,
+    )
+
+
+@register.filter
+def monogram(name: str) -> str:
+    """Two letters for an exchange: KuCoin is KC, MEXC is ME. Logos are trademarks."""
+    capitals = [letter for letter in name if letter.isupper()]
+    if name.isupper() or len(capitals) < 2:
+        return name[:2]
+    return "".join(capitals[:2])
+
+
+@register.filter
+def mono_color(code: str) -> str:
+    """The same colour class for the same exchange, on every page and after every restart."""
+    return f"mono-{zlib.adler32(code.encode()) % MONOGRAM_COLORS}"
+
+
+@register.filter
+def ago(moment: datetime) -> str:
+    """The age of a moment in its largest unit: "3 hours ago"."""
+    if timezone.now() - moment < timedelta(minutes=1):
+        return gettext("just now")
+    return gettext("%(age)s ago") % {"age": timesince(moment, depth=1)}
+
+
+@register.filter
+def mark_icon(mark: PermissionMark) -> str:
+    """Said by form as well as by colour: a right, its absence, or that nobody knows."""
+    if mark.value is None:
+        return "help"
+    if mark.name == "withdraw":
+        return "shield-x" if mark.value else "shield-check"
+    return "check" if mark.value else "minus"
+
+
+@register.simple_tag
+def widget(field: BoundField) -> SafeString:
+    """A form field's widget in the product's clothes. Labels stand above fields, so
+    placeholders are dropped; Django links help text and errors to the widget by itself."""
+    attrs: dict[str, str | bool] = {"class": _css_class(field), "placeholder": False}
+    return field.as_widget(attrs=attrs)
+
+
+def _css_class(field: BoundField) -> str:
+    kind = field.field.widget
+    name = "form-control"
+    if isinstance(kind, CheckboxInput | RadioSelect):
+        name = "form-check-input"
+    elif isinstance(kind, Select):
+        name = "form-select"
+    invalid = " is-invalid" if field.errors else ""
+    return f"{kind.attrs.get('class', '')} {name}{invalid}".strip()
+
+
+@register.filter
+def is_checkbox(field: BoundField) -> bool:
+    return isinstance(field.field.widget, CheckboxInput)
+
+
+@register.filter
+def is_optional(field: BoundField) -> bool:
+    """Fields of a key are checked by `pasting`, not by Django, and say so by aria-required."""
+    return not field.field.required and "aria-required" not in field.field.widget.attrs
+
+
+@register.simple_tag
+def server_ips(exchange_code: str) -> str:
+    """Our addresses as that exchange's form accepts them; "" while none are published."""
+    return presentation.server_ips(exchanges.EXCHANGES.get(exchange_code))
