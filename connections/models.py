@@ -182,7 +182,7 @@ class Credential(models.Model):
                 fields=["connection"], condition=Q(state="pending"), name="one_pending_key"
             ),
             models.CheckConstraint(
-                condition=Q(state="retired", sealed=None) | ~Q(state="retired"),
+                condition=~Q(state="retired") | Q(sealed__isnull=True),
                 name="a_retired_key_is_destroyed",
             ),
         ]

@@ -139,7 +139,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='credential',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('sealed', None), ('state', 'retired')), models.Q(('state', 'retired'), _negated=True), _connector='OR'), name='a_retired_key_is_destroyed'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'retired'), _negated=True), ('sealed__isnull', True), _connector='OR'), name='a_retired_key_is_destroyed'),
         ),
         migrations.AddIndex(
             model_name='connectiontest',
