@@ -25,7 +25,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.core.exceptions import FieldError
-from django.db.models import Field
 from django.utils.encoding import force_bytes
 from fernet_fields import EncryptedTextField
 
@@ -147,9 +146,6 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]
 
     def value_to_string(self, obj: Any) -> str:
         return "[sealed]"
-
-    def get_lookup(self, lookup_name: str) -> Any:
-        return Field.get_lookup(self, lookup_name) if lookup_name == "isnull" else None
 
 
 def seal(credentials: Credentials, row: Binding) -> Sealed:

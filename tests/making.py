@@ -1,0 +1,59 @@
+"""Makes what tests need, through the product's own doors."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import Any
+
+
+from backfuture.accounts.models import User
+from connections import services, worker
+from connections.exchanges.base import Credentials, KeyFacts, KeyReport, Permissions, Step
+from connections.models import Connection, ConnectionTest, Exchange
+
+GOOD = Permissions(True, True, False, False, False, False)
+
+
+def credentials(**values: str) -> Credentials:
+    """A fresh key in MEXC's form; each call makes another one."""
+    given = {"api_key": f"mx0{secrets.token_hex(8)[:15]}", "secret": secrets.token_hex(16)}
+    return Credentials(**{**given, **values})
+
+
+def connection(
+    owner: User, exchange: Exchange, name: str, key: Credentials | None = None
+) -> Connection:
+    made, _ = services.connect(
+        owner=owner, exchange=exchange, name=name, credentials=key or credentials()
+    )
+    return Connection.objects.for_list().get(pk=made.pk)
+
+
+def report(outcome: str = "connected", **fields: Any) -> KeyReport:
+    facts = fields.pop("facts", KeyFacts(GOOD, ip_restricted=True, uid="42"))
+    steps = fields.pop("steps", (Step("reachable", True, 12, "GET /api/v3/time", 200),))
+    return KeyReport(outcome, steps, facts=facts, **fields)  # type: ignore[arg-type]
+
+
+def finish(connection: Connection, result: KeyReport) -> ConnectionTest:
+    """Lets the worker claim the open test and finish it with `result`."""
+    test = worker._claim(str(connection.tests.open().get().pk))
+    assert test is not None
+    worker._finish(test, result)
+    connection.refresh_from_db()
+    return ConnectionTest.objects.get(pk=test.pk)
+
+
+def age(connection: Connection, **by: float) -> None:
+    """Moves all tests of a connection into the past."""
+    for test in connection.tests.all():
+        moment = test.queued_at - timedelta(**by)
+        ConnectionTest.objects.filter(pk=test.pk).update(queued_at=moment)
+
+
+def asked_again(connection: Connection) -> ConnectionTest:
+    age(connection, minutes=1)
+    return services.request_test(connection, reason=ConnectionTest.Reason.USER)
+
+

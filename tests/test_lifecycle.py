@@ -1,0 +1,265 @@
+"""A connection's life: saved, tested, replaced, paused, deleted; applied once, never stuck."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from connections import services, tasks, worker
+from connections.exchanges.base import KeyFacts, Permissions
+from connections.models import AccessEvent, Connection, ConnectionTest, Credential
+from strategies.models import StrategyConfig
+from strategies.services import NotSafe, enable
+from tests import making
+
+Reason = ConnectionTest.Reason
+
+
+def test_connecting_saves_a_sealed_key_and_asks_for_one_test(connection):
+    key = connection.credentials.get()
+    assert key.state == Credential.State.ACTIVE
+    assert len(key.hint) == 4
+    assert connection.tests.get().status == ConnectionTest.Status.QUEUED
+
+
+def test_asking_twice_makes_one_test(connection):
+    first = connection.tests.get()
+    assert services.request_test(connection, reason=Reason.USER) == first
+    assert connection.tests.count() == 1
+
+
+def test_next_test_waits_ten_seconds(connection):
+    making.finish(connection, making.report())
+    with pytest.raises(services.TooSoon) as caught:
+        services.request_test(connection, reason=Reason.USER)
+    assert 8 <= caught.value.seconds <= 10
+    making.age(connection, seconds=11)
+    assert services.request_test(connection, reason=Reason.USER).is_open
+
+
+def test_same_key_is_found_and_not_saved_again(trader, mexc, connection):
+    key = making.credentials()
+    first = making.connection(trader, mexc, "One", key)
+    with pytest.raises(services.SameKey) as caught:
+        making.connection(trader, mexc, "Two", key)
+    assert caught.value.connection == first
+    assert not Connection.objects.filter(name="Two").exists()
+
+
+def test_same_key_of_another_user_is_not_disclosed(trader, stranger, mexc):
+    key = making.credentials()
+    making.connection(trader, mexc, "One", key)
+    assert making.connection(stranger, mexc, "Two", key).pk
+
+
+def test_name_is_unique_per_user_whatever_its_case(trader, stranger, mexc, connection):
+    with pytest.raises(services.NameTaken):
+        making.connection(trader, mexc, "mexc spot MAIN")
+    assert making.connection(stranger, mexc, "MEXC Spot Main").pk
+
+
+def test_suggested_name_is_free(trader, mexc, connection):
+    assert services.suggest_name(trader, mexc.known) == "MEXC Spot 2"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "problem", "status"),
+    [
+        ("connected", "", "connected"),
+        ("warnings", "", "warnings"),
+        ("refused", "", "refused"),
+        ("failed", "ip_not_allowed", "failed"),
+    ],
+)
+def test_result_is_written_to_test_and_connection(connection, outcome, problem, status):
+    test = making.finish(connection, making.report(outcome, problem=problem))
+    assert (test.outcome, connection.status) == (outcome, status)
+    assert connection.tested_at
+    assert not connection.tests.open().exists()
+
+
+def test_result_of_a_worker_that_was_given_up_on_is_dropped(connection):
+    slow = worker._claim(str(connection.tests.get().pk))
+    ConnectionTest.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    fresh = worker._claim(str(slow.pk))
+    assert fresh is not None
+    worker._finish(fresh, making.report("connected"))
+    worker._finish(slow, making.report("failed", problem="invalid_key"))
+    connection.refresh_from_db()
+    assert connection.status == Connection.Status.CONNECTED
+    assert connection.tests.get().outcome == "connected"
+
+
+def test_two_messages_claim_a_test_once(connection):
+    test_id = str(connection.tests.get().pk)
+    assert worker._claim(test_id) is not None
+    assert worker._claim(test_id) is None
+
+
+def test_test_that_kills_every_worker_is_ended(connection):
+    ConnectionTest.objects.update(fence=worker.MOST_CLAIMS)
+    worker.run_test(str(connection.tests.get().pk))
+    assert connection.tests.get().problem == "unexpected"
+
+
+def test_failure_that_may_pass_keeps_what_is_known_and_is_tried_again(connection):
+    making.finish(connection, making.report())
+    making.asked_again(connection)
+    making.finish(connection, making.report("failed", problem="unavailable", facts=KeyFacts()))
+    assert connection.problem == "unavailable"
+    assert connection.known_permissions.spot_trade is True
+    assert connection.next_test_at > timezone.now()
+
+    Connection.objects.update(next_test_at=timezone.now())
+    making.age(connection, minutes=1)
+    tasks.wake_waiting_tests()
+    assert connection.tests.first().reason == Reason.RETRY
+
+
+def test_waits_between_tries_grow(connection):
+    waits = []
+    for _ in range(3):
+        making.finish(connection, making.report("failed", problem="unavailable"))
+        waits.append(connection.next_test_at - timezone.now())
+        making.asked_again(connection)
+    assert waits == sorted(waits)
+    assert waits[2] > 2 * waits[0]
+
+
+def test_hard_failure_is_not_tried_again_by_itself(connection):
+    making.finish(connection, making.report("failed", problem="invalid_key", facts=KeyFacts()))
+    assert connection.next_test_at is None
+    assert connection.known_permissions == Permissions(evidence={})
+
+
+class TestReplacing:
+    @pytest.fixture
+    def working(self, connection):
+        making.finish(connection, making.report())
+        return connection
+
+    def test_new_key_waits_beside_the_old_one(self, working, trader):
+        services.replace_key(working, by=trader, credentials=making.credentials())
+        states = sorted(working.credentials.values_list("state", flat=True))
+        assert states == ["active", "pending"]
+        assert services.key_to_test(working).state == Credential.State.PENDING
+
+    def test_new_key_that_passes_takes_over_and_the_old_one_is_destroyed(self, working, trader):
+        old = working.credentials.get()
+        services.replace_key(working, by=trader, credentials=making.credentials())
+        making.finish(working, making.report())
+        old.refresh_from_db()
+        assert (old.state, old.sealed) == (Credential.State.RETIRED, None)
+        assert working.credentials.get(state=Credential.State.ACTIVE) != old
+
+    def test_new_key_that_fails_changes_nothing(self, working, trader):
+        old = working.credentials.get()
+        services.replace_key(working, by=trader, credentials=making.credentials())
+        making.finish(working, making.report("failed", problem="bad_secret"))
+        old.refresh_from_db()
+        assert old.state == Credential.State.ACTIVE
+        assert working.status == Connection.Status.CONNECTED
+
+    def test_new_key_of_another_account_is_refused(self, working, trader):
+        services.replace_key(working, by=trader, credentials=making.credentials())
+        test = making.finish(working, making.report(facts=KeyFacts(making.GOOD, True, uid="43")))
+        assert test.problem == "different_account"
+        assert working.credentials.filter(state=Credential.State.PENDING).exists()
+
+    def test_new_key_may_be_discarded(self, working, trader):
+        services.replace_key(working, by=trader, credentials=making.credentials())
+        assert services.discard_new_key(working)
+        assert not working.tests.open().exists()
+        assert working.credentials.filter(sealed__isnull=False).get().state == Credential.State.ACTIVE
+
+    def test_third_key_destroys_the_second(self, working, trader):
+        services.replace_key(working, by=trader, credentials=making.credentials())
+        services.replace_key(working, by=trader, credentials=making.credentials())
+        assert working.credentials.filter(sealed__isnull=False).count() == 2
+        assert working.tests.open().count() == 1
+
+    def test_test_of_the_old_key_under_way_is_dropped(self, working, trader):
+        making.asked_again(working)
+        claimed = worker._claim(str(working.tests.open().get().pk))
+        services.replace_key(working, by=trader, credentials=making.credentials())
+        worker._finish(claimed, making.report("failed", problem="invalid_key"))
+        working.refresh_from_db()
+        assert working.status == Connection.Status.CONNECTED
+
+
+def test_paused_connection_is_not_tested(connection):
+    services.pause(connection)
+    connection.refresh_from_db()
+    assert not connection.tests.open().exists()
+    with pytest.raises(services.Paused):
+        services.request_test(connection, reason=Reason.USER)
+
+
+def test_resuming_asks_for_a_test(connection, trader):
+    services.pause(connection)
+    making.age(connection, minutes=1)
+    connection.refresh_from_db()
+    assert services.resume(connection, by=trader).is_open
+
+
+def test_exchange_paused_by_staff_is_not_asked_and_the_test_follows(trader, mexc):
+    mexc.paused = True
+    mexc.save()
+    connection = making.connection(trader, mexc, "Later")
+    tasks.wake_waiting_tests()
+    assert not connection.tests.exists()
+    mexc.paused = False
+    mexc.save()
+    tasks.wake_waiting_tests()
+    assert connection.tests.get().status == ConnectionTest.Status.QUEUED
+
+
+def test_deleting_destroys_the_key_and_keeps_the_record_of_its_openings(connection):
+    AccessEvent.objects.create(
+        connection=connection, credential=connection.credentials.get(), why="test"
+    )
+    services.delete(connection)
+    assert not Credential.objects.exists()
+    assert AccessEvent.objects.get().connection is None
+
+
+def test_connection_with_a_broken_seal_says_so_and_can_be_deleted(connection):
+    with transaction.atomic():
+        Credential.objects.update(revision=99)
+    worker.run_test(str(connection.tests.get().pk))
+    connection.refresh_from_db()
+    assert connection.problem == "sealed_unreadable"
+    services.delete(connection)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "facts", "allowed"),
+    [
+        ("connected", KeyFacts(making.GOOD, True), True),
+        ("warnings", KeyFacts(making.GOOD, False), True),
+        ("warnings", KeyFacts(Permissions(read=True), None), False),
+        ("refused", KeyFacts(Permissions(True, True, withdraw=True), True), False),
+        ("failed", KeyFacts(making.GOOD, True), False),
+    ],
+)
+def test_strategy_runs_only_on_a_key_proven_safe(connection, outcome, facts, allowed):
+    strategy = StrategyConfig.objects.create(connection=connection, name="Ladder")
+    problem = "bad_secret" if outcome == "failed" else ""
+    making.finish(connection, making.report(outcome, problem=problem, facts=facts))
+    if allowed:
+        enable(strategy)
+        assert strategy.enabled
+    else:
+        with pytest.raises(NotSafe) as caught:
+            enable(strategy)
+        assert caught.value.reasons
+
+
+def test_strategy_on_futures_needs_the_futures_right(connection):
+    strategy = StrategyConfig.objects.create(connection=connection, name="F", market="futures")
+    making.finish(connection, making.report())
+    with pytest.raises(NotSafe):
+        enable(strategy)

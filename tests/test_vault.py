@@ -1,0 +1,188 @@
+"""The web can lock, only the worker can open."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core import serializers
+from django.core.exceptions import FieldError
+from django.db import connection as database
+from django.db import transaction
+from django.db.models import F
+from django.forms.models import model_to_dict
+
+from connections import vault
+from connections.exchanges.base import Credentials
+from connections.models import AccessEvent, Credential
+from tests import making
+
+SECRET = "secret-bytes-3f9a1c77"
+KEY = Credentials("mx0canarycanary99", SECRET, "passphrase-canary")
+
+
+@pytest.fixture
+def sealed_key(trader, mexc) -> Credential:
+    made = making.connection(trader, mexc, "Sealed", KEY)
+    return Credential.objects.get(connection=made)
+
+
+def opened(key: Credential) -> Credentials:
+    event = AccessEvent(credential=key, why="a test of the tests")
+    with vault.opened(key.sealed, key, event=event) as credentials:
+        return credentials
+
+
+def raw(key: Credential) -> bytes:
+    with database.cursor() as cursor:
+        cursor.execute("SELECT sealed FROM connections_credential WHERE hint = %s", [key.hint])
+        return bytes(cursor.fetchone()[0])
+
+
+def store(key: Credential, value: bytes) -> Credential:
+    with database.cursor() as cursor:
+        binary = database.Database.Binary(value)
+        cursor.execute(
+            "UPDATE connections_credential SET sealed = %s WHERE hint = %s", [binary, key.hint]
+        )
+    return Credential.objects.get(pk=key.pk)
+
+
+def test_what_was_sealed_opens_again(sealed_key):
+    assert opened(sealed_key) == KEY
+
+
+def test_column_holds_a_fernet_token_with_no_byte_of_the_key(sealed_key):
+    token = raw(sealed_key)
+    assert token.startswith(b"gAAAA")
+    for value in (KEY.api_key, SECRET, KEY.passphrase):
+        assert value.encode() not in token
+    inner = Credential._meta.get_field("sealed").fernet.decrypt(token)
+    assert inner.startswith(b"v1.test.")
+    assert SECRET.encode() not in inner
+
+
+def test_opening_is_recorded_even_when_it_fails(sealed_key):
+    broken = store(sealed_key, b"not a token")
+    with pytest.raises(vault.SealedError):
+        opened(broken)
+    assert AccessEvent.objects.filter(credential=sealed_key).count() == 1
+
+
+def test_web_process_cannot_open(sealed_key, settings):
+    settings.ROLE = "web"
+    with pytest.raises(vault.SealedError, match="web process"):
+        opened(sealed_key)
+
+
+def test_process_without_the_private_file_cannot_open(sealed_key, settings):
+    settings.VAULT_PRIVATE_KEYS_FILE = ""
+    with pytest.raises(vault.SealedError, match="VAULT_PRIVATE_KEYS_FILE"):
+        opened(sealed_key)
+
+
+def test_value_copied_to_another_row_does_not_open(sealed_key, stranger, mexc):
+    other = making.connection(stranger, mexc, "Thief").credentials.get()
+    with pytest.raises(vault.SealedError, match="another row"):
+        opened(store(other, raw(sealed_key)))
+
+
+def test_value_does_not_open_for_another_owner(sealed_key, stranger):
+    sealed_key.connection.owner = stranger
+    with pytest.raises(vault.SealedError):
+        opened(sealed_key)
+
+
+def test_value_does_not_open_under_another_revision(sealed_key):
+    sealed_key.revision += 1
+    with pytest.raises(vault.SealedError):
+        opened(sealed_key)
+
+
+@pytest.mark.parametrize("place", [0, 5, 20, 100, 250])
+def test_tampered_value_is_an_error_of_that_row_alone(sealed_key, place):
+    token = bytearray(raw(sealed_key))
+    token[place] ^= 1
+    damaged = store(sealed_key, bytes(token))
+    with pytest.raises(vault.SealedError):
+        opened(damaged)
+    assert str(list(Credential.objects.all())[0].sealed) == "[sealed]"
+
+
+def test_lost_fernet_key_is_an_error_and_not_a_crash_of_lists(sealed_key, monkeypatch):
+    field = Credential._meta.get_field("sealed")
+    monkeypatch.setattr(field, "fernet", Fernet(Fernet.generate_key()))
+    damaged = Credential.objects.get(pk=sealed_key.pk)
+    assert repr(damaged.sealed) == "[sealed]"
+    with pytest.raises(vault.SealedError, match="FERNET_KEYS"):
+        opened(damaged)
+    damaged.connection.delete()
+    assert not Credential.objects.exists()
+
+
+def test_sealed_value_shows_nothing_anywhere(sealed_key):
+    printed = [
+        repr(sealed_key.sealed),
+        str(sealed_key.sealed),
+        repr(list(Credential.objects.values("sealed"))),
+        repr(model_to_dict(sealed_key)),
+        serializers.serialize("json", [sealed_key]),
+        repr(copy.deepcopy(sealed_key.sealed)),
+        repr(vars(sealed_key)),
+    ]
+    for text in printed:
+        assert SECRET not in text
+        assert "gAAAA" not in text
+    assert "[sealed]" in printed[0]
+    assert json.loads(printed[4])[0]["fields"]["sealed"] == "[sealed]"
+
+
+def test_sealed_value_cannot_be_pickled(sealed_key):
+    with pytest.raises(TypeError, match="pickled"):
+        pickle.dumps(sealed_key)
+    with pytest.raises(TypeError, match="pickled"):
+        pickle.dumps(KEY)
+
+
+def test_plain_text_cannot_be_stored(sealed_key):
+    sealed_key.sealed = "plain"
+    with pytest.raises(FieldError):
+        sealed_key.save()
+    with pytest.raises(FieldError):
+        Credential.objects.update(sealed="plain")
+
+
+def test_expressions_and_bulk_update_are_refused(sealed_key):
+    with pytest.raises(FieldError), transaction.atomic():
+        Credential.objects.update(sealed=F("sealed"))
+    with pytest.raises(FieldError), transaction.atomic():
+        Credential.objects.bulk_update([sealed_key], ["sealed"])
+    assert opened(Credential.objects.get(pk=sealed_key.pk)) == KEY
+
+
+def test_plain_save_writes_the_value_back_unopened(sealed_key):
+    before = raw(sealed_key)
+    sealed_key.save()
+    assert raw(sealed_key) == before
+
+
+def test_credentials_never_show_in_a_repr():
+    assert SECRET not in repr(KEY)
+    assert KEY.api_key not in repr(KEY)
+
+
+def test_fingerprint_finds_the_same_key_and_needs_the_pepper(settings):
+    first = vault.fingerprint("mexc", "a-key")
+    assert first == vault.fingerprint("mexc", "a-key")
+    assert first != vault.fingerprint("kucoin", "a-key")
+    settings.FINGERPRINT_PEPPER = "another"
+    assert first != vault.fingerprint("mexc", "a-key")
+
+
+@pytest.mark.parametrize("lookup", ["sealed", "sealed__contains", "sealed__in", "sealed__gt"])
+def test_sealed_values_cannot_be_searched(sealed_key, lookup):
+    with pytest.raises(FieldError):
+        list(Credential.objects.filter(**{lookup: "x"}))
