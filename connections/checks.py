@@ -61,7 +61,7 @@ def fernet_keys(app_configs: Sequence[AppConfig] | None, **_: Any) -> Iterator[C
 @register(Tags.security)
 def fingerprint_pepper(app_configs: Sequence[AppConfig] | None, **_: Any) -> Iterator[CheckMessage]:
     pepper = settings.FINGERPRINT_PEPPER
-    if not usable_key(pepper) or pepper in {settings.SECRET_KEY, *settings.FERNET_KEYS}:
+    if not usable_key(pepper) or pepper in {settings.SECRET_KEY, *(settings.FERNET_KEYS or ())}:
         yield Error(
             "FINGERPRINT_PEPPER is missing, short, or used for something else too.",
             hint=CREATE,

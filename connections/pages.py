@@ -74,6 +74,7 @@ class Panel:
     waiting_long: bool
     again_in: int
     retry_at: datetime | None
+    new_key: bool  # the test is about a key that is to replace the one in use
     notice: str = ""
 
 
@@ -120,8 +121,8 @@ def summary(connection: Connection) -> Summary:
 
 def latest_panel(connection: Connection) -> Panel:
     """The panel of the newest test, with what the owner can do next."""
-    test = connection.tests.select_related("connection__exchange").first()
-    return panel(connection, test)
+    tests = connection.tests.select_related("connection__exchange", "credential")
+    return panel(connection, tests.defer("credential__sealed").first())
 
 
 def panel(connection: Connection, test: ConnectionTest | None) -> Panel:
@@ -143,6 +144,7 @@ def panel(connection: Connection, test: ConnectionTest | None) -> Panel:
         waiting_long=_waits_long(test),
         again_in=services.seconds_to_wait(connection),
         retry_at=connection.next_test_at,
+        new_key=bool(test and test.credential.state == Credential.State.PENDING),
     )
 
 

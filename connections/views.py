@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
@@ -144,7 +142,10 @@ def test(request: HttpRequest, pk: UUID) -> HttpResponse:
 def past_test(request: HttpRequest, pk: UUID, test_pk: UUID) -> HttpResponse:
     connection = own(request, pk)
     found = get_object_or_404(
-        connection.tests.select_related("requested_by", "connection__exchange"), pk=test_pk
+        connection.tests.select_related("requested_by", "connection__exchange", "credential").defer(
+            "credential__sealed"
+        ),
+        pk=test_pk,
     )
     if found.is_open:
         return redirect(connection)
@@ -258,12 +259,8 @@ def _key_page(
 ) -> HttpResponse:
     context = {
         "exchange": exchange,
-        "guide": [
-            dataclasses.replace(step, title=_(step.title), text=_(step.text))
-            for step in exchange.guide
-        ],
+        "guide": [(_(step.title), _(step.text), step.shows_ips) for step in exchange.guide],
         "form": form,
-        "server_ips": settings.SERVER_IPS,
         "server_ips_text": server_ips(exchange),
         **more,
     }

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 TEST_DIR = Path(tempfile.mkdtemp(prefix="backfuture-tests-"))
 atexit.register(shutil.rmtree, TEST_DIR, ignore_errors=True)
 
+(TEST_DIR / "static").mkdir()
 _private = X25519PrivateKey.generate()
 _public = base64.urlsafe_b64encode(_private.public_key().public_bytes_raw()).decode()
 _key_file = TEST_DIR / "private-keys.json"
@@ -41,6 +42,4 @@ os.environ.setdefault("CELERY_BROKER_URL", "memory://")
 from backfuture.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-STORAGES = {
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-}
+STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}

@@ -197,9 +197,7 @@ REFUSED = Problem(
     _("This key may withdraw funds. BackFuture never accepts such a key; no strategy may use it."),
     (
         _("Open the key at {exchange} and switch the withdrawal right off."),
-        _(
-            "Save and test again. If it cannot be switched off, delete the key and make a new one."
-        ),
+        _("Save and test again. If it cannot be switched off, delete the key and make a new one."),
     ),
 )
 

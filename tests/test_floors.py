@@ -1,0 +1,119 @@
+"""A file imports its own floor or a lower one, never a higher one. An unplaced file fails."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Module -> its floor. A new file needs a floor, and with it a reason to exist.
+FLOORS: dict[str, int] = {
+    "connections.exchanges.problems": 0,
+    "connections.exchanges.base": 0,
+    "connections.exchanges.reading": 1,
+    "connections.exchanges.pasting": 1,
+    "connections.exchanges.mexc": 1,
+    "connections.exchanges.kucoin": 1,
+    "connections.exchanges.inspection": 1,
+    "connections.exchanges": 1,
+    "connections.exchanges.client": 2,
+    "connections.vault": 2,
+    "connections.models": 3,
+    "strategies.models": 3,
+    "connections.services": 4,
+    "connections.worker": 4,
+    "connections.presentation": 4,
+    "strategies.services": 4,
+    "connections.pages": 5,
+    "connections.forms": 5,
+    "connections.tasks": 5,
+    "connections.checks": 5,
+    "connections.apps": 5,
+    "strategies.apps": 5,
+    "connections.templatetags.ui": 5,
+    "connections.views": 6,
+    "connections.urls": 6,
+    "connections.admin": 6,
+    "connections.management.commands.keys": 6,
+    "connections.management.commands.inspect_keys": 6,
+    "connections.management.commands.load_demo": 6,
+}
+PURE = 1  # floors up to this one: standard library alone
+STANDARD_ONLY = {name for name, floor in FLOORS.items() if floor <= PURE}
+DOORS = {name for name, floor in FLOORS.items() if floor == 6}
+
+
+def module_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for app in ("connections", "strategies"):
+        for file in (ROOT / app).rglob("*.py"):
+            empty = file.name == "__init__.py" and not file.read_text().strip()
+            if "migrations" not in file.parts and not empty:
+                found[module_of(file)] = file
+    return found
+
+
+def imports(module: str, file: Path) -> set[str]:
+    """Every module named in an import, anywhere in the file, in full."""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    named: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                above = ".".join(parts[: len(parts) - node.level + 1])
+                base = f"{above}.{base}".rstrip(".")
+            named |= {f"{base}.{alias.name}" for alias in node.names} | {base}
+    return named
+
+
+MODULES = modules()
+
+
+def test_every_file_has_a_floor_and_every_floor_a_file():
+    assert set(MODULES) == set(FLOORS)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_file_imports_no_higher_floor(module):
+    mine = FLOORS.get(module, 0)
+    higher = {name for name in imports(module, MODULES[module]) if FLOORS.get(name, 0) > mine}
+    # The worker's half is fetched by its one task when it runs, so that the web never loads it.
+    assert not higher
+
+
+@pytest.mark.parametrize("module", sorted(STANDARD_ONLY))
+def test_what_is_known_of_exchanges_needs_no_framework(module):
+    foreign = {"django", "ccxt", "aiohttp", "celery", "kombu"}
+    assert not {name.split(".")[0] for name in imports(module, MODULES[module])} & foreign
+
+
+def test_ccxt_is_imported_in_one_file():
+    users = {
+        module
+        for module, file in MODULES.items()
+        if any(name.split(".")[0] == "ccxt" for name in imports(module, file))
+    }
+    assert users == {"connections.exchanges.client"}
+
+
+def test_connections_never_imports_strategies_nor_the_roof():
+    for module, file in MODULES.items():
+        roots = {name.split(".")[0] for name in imports(module, file)}
+        if module.startswith("connections") and not module.endswith("load_demo"):
+            assert not roots & {"strategies", "backfuture"}, module
+
+
+def test_only_the_vault_opens_and_only_the_worker_asks_it_to():
+    users = {module for module, file in MODULES.items() if "vault.opened" in file.read_text()}
+    assert users == {"connections.worker"}
