@@ -7,6 +7,7 @@ names the fence it was claimed with, so a worker that was given up on cannot wri
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +23,8 @@ from .exchanges.problems import may_pass
 from .models import AccessEvent, Connection, ConnectionTest, Credential
 
 log = logging.getLogger(__name__)
+
+PASSED = ("connected", "warnings", "refused")  # outcomes that prove key and secret
 
 LEASE = timedelta(seconds=45)  # a test ends itself after 30 s
 MOST_CLAIMS = 5  # a test that took down five workers is not tried on a sixth
@@ -107,6 +110,7 @@ def _finish(test: ConnectionTest, report: KeyReport) -> None:
         if connection is None:  # deleted while we asked
             return
         key = Credential.objects.select_for_update().defer("sealed").get(pk=test.credential_id)
+        report = _narrowed(report, key)
         if key.state == Credential.State.PENDING and _other_account(connection, report):
             report = KeyReport(
                 "failed", report.steps, problem="different_account", facts=report.facts
@@ -116,6 +120,16 @@ def _finish(test: ConnectionTest, report: KeyReport) -> None:
         if key.state == Credential.State.PENDING and report.outcome in {"connected", "warnings"}:
             _promote(connection, key)
         _apply(connection, key, report)
+
+
+def _narrowed(report: KeyReport, key: Credential) -> KeyReport:
+    """A secret that was right once is right for good, so it drops out of the possible causes."""
+    left = tuple(cause for cause in report.causes if cause != "bad_secret")
+    if left == report.causes or not key.tests.filter(outcome__in=PASSED).exists():
+        return report
+    if len(left) == 1:
+        return replace(report, problem=left[0], causes=())
+    return replace(report, causes=left)
 
 
 def _other_account(connection: Connection, report: KeyReport) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.test import Client
 
 from backfuture.accounts.models import User
 from connections.models import Connection, Exchange
 from tests import making
+from tests.simulator import Simulator
 
 
 @pytest.fixture
@@ -47,3 +50,21 @@ def kucoin(db) -> Exchange:
 def connection(trader: User, mexc: Exchange) -> Connection:
     """A MEXC connection whose first test is still waiting."""
     return making.connection(trader, mexc, "MEXC Spot Main")
+
+
+@pytest.fixture(scope="session")
+def running_simulator() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulator(running_simulator: Simulator, settings) -> Iterator[Simulator]:
+    """The exchanges: the product's requests go there. Keys and answers are as new each time."""
+    settings.EXCHANGE_GATEWAY_URL = running_simulator.url
+    keys = dict(running_simulator.world.keys)
+    running_simulator.clear_log()
+    yield running_simulator
+    running_simulator.clear_answers()
+    running_simulator.world.keys.clear()
+    running_simulator.world.keys.update(keys)

@@ -55,5 +55,3 @@ def age(connection: Connection, **by: float) -> None:
 def asked_again(connection: Connection) -> ConnectionTest:
     age(connection, minutes=1)
     return services.request_test(connection, reason=ConnectionTest.Reason.USER)
-
-

@@ -173,7 +173,9 @@ class TestReplacing:
         services.replace_key(working, by=trader, credentials=making.credentials())
         assert services.discard_new_key(working)
         assert not working.tests.open().exists()
-        assert working.credentials.filter(sealed__isnull=False).get().state == Credential.State.ACTIVE
+        assert (
+            working.credentials.filter(sealed__isnull=False).get().state == Credential.State.ACTIVE
+        )
 
     def test_third_key_destroys_the_second(self, working, trader):
         services.replace_key(working, by=trader, credentials=making.credentials())

@@ -225,6 +225,10 @@ class Exchange:
         """What the key endpoint's answer (already accepted) says, asking on where it must."""
         raise NotImplementedError
 
+    async def tell_apart(self, verdict: Verdict, ask: Ask) -> Verdict:
+        """A second call that separates the causes of an ambiguous refusal, where one exists."""
+        return verdict
+
     async def probe(self, refusal: Verdict, ask: Ask) -> KeyFacts | Verdict:
         """What other calls prove when the key endpoint refused; by default nothing."""
         return refusal

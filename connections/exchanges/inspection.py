@@ -89,7 +89,8 @@ class Inspection:
         await self._compare_clocks(reached)
         await self._read_key()
         if self.facts.permissions.withdraw:
-            await self._show(Step("permissions", False, code=REFUSED.code))
+            step = Step("permissions", False, call=str(self.exchange.key_call), code=REFUSED.code)
+            await self._show(step)
             return  # refused, whatever else it can do
         await self._require_rights()
         await self._read_balance()
@@ -129,7 +130,8 @@ class Inspection:
             told = Verdict() if isinstance(found, KeyFacts) else found
             await self._end("key", call, answer, replace(told, code=verdict.code))
         else:
-            await self._end("key", call, answer, verdict)
+            told = await self.exchange.tell_apart(verdict, self.ask) if verdict.causes else verdict
+            await self._end("key", call, answer, told)
         if isinstance(found, Verdict):
             await self._end("permissions", call, answer, found)
         else:
@@ -140,7 +142,7 @@ class Inspection:
         may = self.facts.permissions
         trade = (may.spot_trade, may.futures_trade)
         enough = may.read is not False and any(right is not False for right in trade)
-        await self._note("permissions", Verdict() if enough else Verdict("no_permission"))
+        await self._note_rights(Verdict() if enough else Verdict("no_permission"))
 
     async def _read_balance(self) -> None:
         call = self.exchange.balance_call(self.facts)
@@ -177,8 +179,9 @@ class Inspection:
         if not verdict.ok:
             raise Stop(verdict)
 
-    async def _note(self, name: StepName, verdict: Verdict) -> None:
-        await self._show(Step(name, verdict.ok))
+    async def _note_rights(self, verdict: Verdict) -> None:
+        """Read from the key step's answer, or from the probes: no request of its own."""
+        await self._show(Step("permissions", verdict.ok, call=str(self.exchange.key_call)))
         if not verdict.ok:
             raise Stop(verdict)
 

@@ -252,6 +252,14 @@ class Mexc(Exchange):
                 granted.setdefault(right, word)
         return permissions_from(granted, words, unknown, self.key_call)
 
+    async def tell_apart(self, verdict: Verdict, ask: Ask) -> Verdict:
+        """Spot says the same of a wrong secret and of an expired key. The contract API has a code
+        for each (602 and 402) and looks at them before it looks at rights."""
+        if verdict.code not in AMBIGUOUS:
+            return verdict
+        second = self.verdict(self.assets, await ask(self.assets, {}))
+        return second if second.problem in verdict.causes else verdict
+
     async def probe(self, refusal: Verdict, ask: Ask) -> KeyFacts | Verdict:
         """The key endpoint needs a right that is not documented. Where it refuses for that (or
         is not there), the other calls still prove what the key may do, except withdrawing."""

@@ -66,6 +66,11 @@ def mark_icon(mark: PermissionMark) -> str:
     return "check" if mark.value else "minus"
 
 
+@register.filter
+def any_known(marks: list[PermissionMark]) -> bool:
+    return any(mark.value is not None for mark in marks)
+
+
 @register.simple_tag
 def widget(field: BoundField) -> SafeString:
     """A form field's widget in the product's clothes. Labels stand above fields, so

@@ -1,0 +1,23 @@
+"""The simulated exchanges, written out, and all of their sample keys."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .keys import KeySpec
+from .kucoin import KUCOIN
+from .mexc import MEXC
+from .wire import Exchange
+
+EXCHANGES: Final[tuple[Exchange, ...]] = (MEXC, KUCOIN)
+SAMPLE_KEYS: Final[tuple[KeySpec, ...]] = tuple(
+    key for exchange in EXCHANGES for key in exchange.samples
+)
+
+
+def sample(exchange: str, scenario: str) -> KeySpec:
+    """One sample key. Raises LookupError for a scenario the exchange does not have."""
+    for key in SAMPLE_KEYS:
+        if (key.exchange, key.scenario) == (exchange, scenario):
+            return key
+    raise LookupError(f"{exchange} has no sample key {scenario}")
