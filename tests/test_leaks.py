@@ -1,0 +1,164 @@
+"""No byte of a key, in any form, anywhere but in the sealed column."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from urllib.parse import quote
+
+import pytest
+from django.core import mail
+from django.db import connection as database
+from django.test import Client
+
+from connections import worker
+from connections.exchanges.base import Credentials
+from connections.models import Connection
+from tests import canary
+from tests.simulator import KeySpec, Simulator
+
+RIGHTS = {
+    "mexc": ("SPOT_ACCOUNT_READ", "SPOT_DEAL_READ", "SPOT_DEAL_WRITE"),
+    "kucoin": ("General", "Spot"),
+}
+FAULTS = [None, "down", "html", "redirect", "garbage", "rate_limit", "clock", "wrong_shape"]
+
+
+@pytest.fixture(autouse=True)
+def everything_is_logged(caplog):
+    caplog.set_level(logging.DEBUG)
+    for name in ("django", "celery", "kombu", "connections", "asyncio"):
+        caplog.set_level(logging.DEBUG, logger=name)
+
+
+def fields_of(key: Credentials) -> dict[str, str]:
+    values = {"api_key": key.api_key, "secret": key.secret, "passphrase": key.passphrase}
+    return {name: value for name, value in values.items() if value}
+
+
+def every_table() -> bytes:
+    """Every column of every table as bytes and text, the sealed column included: it is a Fernet
+    token, so even there no form of a key may be found."""
+    data = b""
+    with database.cursor() as cursor:
+        for table in database.introspection.table_names(cursor):
+            cursor.execute(f'SELECT * FROM "{table}"')
+            for row in cursor.fetchall():
+                for value in row:
+                    data += (
+                        bytes(value)
+                        if isinstance(value, bytes | memoryview)
+                        else repr(value).encode()
+                    )
+    return data
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("exchange", ["mexc", "kucoin"])
+def test_whole_story_leaves_no_byte_of_a_key(
+    browser: Client, simulator: Simulator, caplog, capfd, exchange, fault
+):
+    key = canary.credentials(exchange)
+    simulator.add(
+        KeySpec(
+            exchange,
+            "canary",
+            key.api_key,
+            key.secret,
+            key.passphrase,
+            permissions=RIGHTS[exchange],
+            fault=fault,
+        )
+    )
+    pages = []
+
+    def keep(response):
+        pages.append(response.content + str(response.headers).encode())
+        return response
+
+    path = f"/connections/new/{exchange}/"
+    keep(browser.post(path, {"name": "", **fields_of(key)}))  # refused: shown again
+    keep(browser.post(path, {"name": "Canary", **fields_of(key)}))
+    connection = Connection.objects.get()
+    worker.run_test(str(connection.tests.get().pk))
+    for name in ("", "test/", "replace/", "rename/", "delete/"):
+        keep(browser.get(f"/connections/{connection.pk}/{name}"))
+    keep(browser.get("/connections/"))
+    keep(browser.post(f"/connections/{connection.pk}/replace/", fields_of(key)))
+    keep(browser.post(path, {"name": "Twice", **fields_of(key)}))
+
+    connection.refresh_from_db()
+    assert connection.status == ("failed" if fault else "connected")
+    assert canary.found_in(b"".join(pages), key) == []
+    assert canary.found_in(every_table(), key) == []
+    assert canary.found_in(caplog.text, key) == []
+    output = capfd.readouterr()
+    assert canary.found_in(output.out + output.err, key) == []
+    assert str(dict(browser.session)).count(key.secret) == 0
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_server_error_while_a_key_is_typed_tells_nobody_the_key(
+    browser: Client, settings, monkeypatch, caplog, debug
+):
+    settings.DEBUG = debug
+    settings.ADMINS = [("Operator", "operator@example.com")]
+    key = canary.credentials("kucoin")
+
+    def fall_over(**_: object) -> None:
+        typed = dict(fields_of(key))  # a local that a careless report would print
+        raise RuntimeError(f"boom {len(typed)}")
+
+    monkeypatch.setattr("connections.views.services.connect", fall_over)
+    browser.raise_request_exception = False
+    response = browser.post("/connections/new/kucoin/", {"name": "Canary", **fields_of(key)})
+    assert response.status_code == 500
+    assert canary.found_in(response.content, key) == []
+    assert canary.found_in(caplog.text, key) == []
+    for message in mail.outbox:
+        assert canary.found_in(message.body + str(message.message()), key) == []
+    if not debug:
+        assert len(mail.outbox) == 1
+
+
+def test_key_in_an_address_is_not_repeated(browser, caplog):
+    key = canary.credentials("mexc")
+    response = browser.get("/connections/new/mexc/", {"secret": key.secret})
+    assert response.status_code == 400
+    assert canary.found_in(response.content, key) == []
+
+
+def test_message_to_the_worker_holds_an_id_alone(
+    browser, monkeypatch, django_capture_on_commit_callbacks
+):
+    sent = []
+    monkeypatch.setattr(
+        "connections.tasks.run_test.apply_async", lambda args, **_: sent.append(args)
+    )
+    key = canary.credentials("mexc")
+    with django_capture_on_commit_callbacks(execute=True):
+        browser.post("/connections/new/mexc/", {"name": "Canary", **fields_of(key)})
+    assert sent == [(str(Connection.objects.get().tests.get().pk),)]
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        lambda value: value,
+        lambda value: quote(value, safe=""),
+        json.dumps,
+        lambda value: base64.b64encode(f"x={value}".encode()).decode(),
+        lambda value: value[::-1],
+        lambda value: value.encode().hex(),
+    ],
+    ids=["plain", "url", "json", "base64", "reversed", "hex"],
+)
+def test_search_finds_what_was_planted(leak):
+    key = canary.credentials("kucoin")
+    assert canary.found_in(f"before {leak(key.secret)} after", key) == ["secret"]
+
+
+@pytest.mark.parametrize("name", ["ccxt", "urllib3", "aiohttp", "asyncio", "kombu"])
+def test_talkative_loggers_stay_quiet_whatever_the_root_says(settings, name):
+    assert settings.LOGGING["loggers"][name]["level"] == "WARNING"

@@ -1,0 +1,126 @@
+"""From a saved key to a result on the page, over real HTTP, with the vault in between."""
+
+from __future__ import annotations
+
+import pytest
+
+from connections import services, worker
+from connections.exchanges.base import Credentials
+from connections.models import AccessEvent, Connection, ConnectionTest
+from tests import making
+from tests.simulator import KeySpec, Simulator, sample
+
+
+def credentials_of(key: KeySpec) -> Credentials:
+    return Credentials(key.api_key, key.paste_secret, key.paste_passphrase)
+
+
+def run(connection: Connection) -> ConnectionTest:
+    test = connection.tests.open().get()
+    worker.run_test(str(test.pk), task_id="task-1")
+    connection.refresh_from_db()
+    return ConnectionTest.objects.get(pk=test.pk)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "scenario", "status", "problem"),
+    [
+        ("mexc", "good", "connected", ""),
+        ("kucoin", "good", "connected", ""),
+        ("mexc", "fallback", "warnings", ""),
+        ("kucoin", "withdraw", "refused", "withdrawal_enabled"),
+        ("mexc", "read_only", "failed", "no_permission"),
+        ("mexc", "wrong_ip", "failed", "ip_not_allowed"),
+        ("kucoin", "wrong_passphrase", "failed", "bad_passphrase"),
+        ("kucoin", "down", "failed", "unavailable"),
+    ],
+)
+def test_key_is_opened_asked_and_judged(
+    trader, request, simulator: Simulator, exchange, scenario, status, problem
+):
+    row = request.getfixturevalue(exchange)
+    key = sample(exchange, scenario)
+    connection = making.connection(trader, row, "Mine", credentials_of(key))
+    test = run(connection)
+    assert (connection.status, connection.problem) == (status, problem)
+    assert test.steps[0]["name"] == "reachable"
+    assert test.finished_at >= test.started_at >= test.queued_at
+
+
+def test_opening_is_recorded_with_who_and_why(trader, mexc, simulator):
+    key = credentials_of(sample("mexc", "good"))
+    connection = making.connection(trader, mexc, "Mine", key)
+    run(connection)
+    event = AccessEvent.objects.get()
+    assert (event.actor, event.why, event.task_id) == (trader, "test: new_key", "task-1")
+
+
+def test_balances_are_kept_with_the_test_as_decimal_text(trader, kucoin, simulator):
+    key = credentials_of(sample("kucoin", "good"))
+    test = run(making.connection(trader, kucoin, "Mine", key))
+    assert {"currency": "BTC", "free": "0.015", "used": "0", "total": "0.015"} in test.balances
+
+
+def test_steps_tick_while_the_test_runs(trader, mexc, simulator, monkeypatch):
+    connection = making.connection(trader, mexc, "Mine", credentials_of(sample("mexc", "good")))
+    seen = []
+    show = worker._show
+
+    def watch(test, steps):
+        show(test, steps)
+        seen.append([step["ok"] for step in ConnectionTest.objects.get(pk=test.pk).steps])
+
+    monkeypatch.setattr(worker, "_show", watch)
+    run(connection)
+    assert seen[0] == [None]
+    assert [True] in seen
+    assert seen[-1] == [True] * 6
+
+
+def test_replacing_by_a_key_of_the_same_account_keeps_everything(trader, mexc, simulator):
+    connection = making.connection(trader, mexc, "Mine", credentials_of(sample("mexc", "good")))
+    run(connection)
+    services.replace_key(
+        connection, by=trader, credentials=credentials_of(sample("mexc", "twin_good"))
+    )
+    run(connection)
+    assert (
+        connection.credentials.get(state="active").hint == sample("mexc", "twin_good").api_key[-4:]
+    )
+    assert connection.tests.count() == 2
+
+
+def test_replacing_by_a_key_of_another_account_is_refused(trader, mexc, simulator):
+    connection = making.connection(trader, mexc, "Mine", credentials_of(sample("mexc", "good")))
+    run(connection)
+    services.replace_key(
+        connection, by=trader, credentials=credentials_of(sample("mexc", "other_account"))
+    )
+    assert run(connection).problem == "different_account"
+    assert connection.status == Connection.Status.CONNECTED
+
+
+def test_secret_that_worked_once_is_no_longer_suspected(trader, mexc, simulator):
+    """MEXC's answer to an expired key names a wrong secret too; its contract API is silent here."""
+    key = sample("mexc", "good")
+    connection = making.connection(trader, mexc, "Mine", credentials_of(key))
+    run(connection)
+    simulator.change(key.api_key, expired=True)
+    simulator.answer("GET", "/api/v1/private/account/assets", 503, {"code": 503})
+    making.asked_again(connection)
+    assert run(connection).problem == "key_expired"
+
+
+def test_connection_deleted_during_its_test_leaves_nothing(trader, mexc, simulator, monkeypatch):
+    connection = making.connection(trader, mexc, "Mine", credentials_of(sample("mexc", "good")))
+    test_id = str(connection.tests.get().pk)
+    report = worker._report
+
+    def delete_meanwhile(test, task_id):
+        found = report(test, task_id)
+        Connection.objects.get(pk=connection.pk).delete()
+        return found
+
+    monkeypatch.setattr(worker, "_report", delete_meanwhile)
+    worker.run_test(test_id)
+    assert not ConnectionTest.objects.exists()
