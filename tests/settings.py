@@ -23,6 +23,10 @@ _key_file.write_text(
 )
 _key_file.chmod(0o600)
 
+# What the run was given, for tests that start the product's own processes (running.py).
+GIVEN = {
+    name: os.environ[name] for name in ("DATABASE_URL", "CELERY_BROKER_URL") if name in os.environ
+}
 os.environ.update(
     ENV_FILE=os.devnull,
     VAR_DIR=str(TEST_DIR),

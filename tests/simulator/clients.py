@@ -13,8 +13,6 @@ from urllib.parse import urlencode
 
 import ccxt
 import requests
-from kucoin_universal_sdk.api import DefaultClient
-from kucoin_universal_sdk.model import ClientOptionBuilder, TransportOptionBuilder
 
 from .keys import KeySpec
 from .server import Simulator
@@ -107,6 +105,12 @@ def send(
         return session.send(request, **{"timeout": 10, "allow_redirects": False, **options})
 
 
+def told(response: requests.Response) -> tuple[int, str]:
+    """HTTP status and the exchange's own code, "None" where the answer has none."""
+    body = response.json()
+    return response.status_code, str(body.get("code") if isinstance(body, dict) else None)
+
+
 def ccxt_client(simulator: Simulator, key: KeySpec) -> Any:
     client = getattr(ccxt, key.exchange)(
         {"apiKey": key.api_key, "secret": key.paste_secret, "password": key.paste_passphrase}
@@ -123,6 +127,10 @@ def _through_gateway(simulator: Simulator, urls: Any) -> Any:
 
 def kucoin_sdk(simulator: Simulator, key: KeySpec) -> Any:
     """The account calls of KuCoin's own SDK."""
+    # Slow to import, and with fifty warnings: for those who ask for it alone.
+    from kucoin_universal_sdk.api import DefaultClient
+    from kucoin_universal_sdk.model import ClientOptionBuilder, TransportOptionBuilder
+
     options = (
         ClientOptionBuilder()
         .set_key(key.api_key)

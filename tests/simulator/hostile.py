@@ -77,11 +77,11 @@ async def _header_drip(http: web.BaseRequest, reply: Reply) -> web.StreamRespons
     # aiohttp sends headers in one piece, so these go past it.
     transport = http.transport
     line = b"HTTP/1.1 200 OK\r\n"
-    while transport is not None and not transport.is_closing():
+    while transport:  # until the client leaves, which cancels this
         transport.write(line)
         line = b"X-Drip: 1\r\n"
         await asyncio.sleep(PAUSE_S)
-    raise ConnectionResetError
+    return web.Response()
 
 
 async def _deep(http: web.BaseRequest, reply: Reply) -> web.StreamResponse:

@@ -84,7 +84,7 @@ class Simulator:
 
     def stop(self) -> None:
         """Ends within a second, whatever answers are under way."""
-        self._run(self._runner.cleanup())
+        self._run(self._close())
         self._end_thread()
 
     @property
@@ -95,7 +95,7 @@ class Simulator:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=5)
 
     async def _open(self) -> None:
-        server = web.Server(self._handle, access_log=None)
+        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=GRACE_S)
         await self._runner.setup()
         try:
@@ -104,6 +104,14 @@ class Simulator:
             await self._runner.cleanup()
             raise
         self.port = self._runner.addresses[0][1]
+
+    async def _close(self) -> None:
+        await self._runner.cleanup()
+        # aiohttp forgets the answers whose connection broke a moment ago.
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def _end_thread(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -199,7 +207,10 @@ class Simulator:
         await asyncio.sleep(key.delay_s if key else 0)
         reply = exchange.reply(request, self.world)
         mode = hostile.MODES.get(key.fault or "") if key else None
-        return await mode(http, reply) if mode else _response(reply)
+        try:
+            return await mode(http, reply) if mode else _response(reply)
+        except ConnectionResetError:  # the client has left, as a careful one does
+            return web.Response()
 
 
 async def _read(http: web.BaseRequest) -> Request:

@@ -1,0 +1,145 @@
+"""The product as its own processes: what is promised when one of them dies, hangs or is away."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests import canary
+from tests.running import Site, wait_for
+from tests.simulator import KeySpec, sample
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with Site(tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+def good_key(site: Site, name: str, exchange: str = "mexc", **fields) -> KeySpec:
+    """A key of its own, so that tests do not meet over one."""
+    look = sample(exchange, "good")
+    values = canary.credentials(exchange)
+    key = KeySpec(
+        exchange,
+        name,
+        values.api_key,
+        values.secret,
+        values.passphrase,
+        permissions=look.permissions,
+        **fields,
+    )
+    site.exchanges.add(key)
+    return key
+
+
+@pytest.mark.parametrize("exchange", ["mexc", "kucoin"])
+def test_from_sign_up_to_connected_without_javascript(site, exchange):
+    visitor = site.visitor().sign_up()
+    path = visitor.connect(good_key(site, f"flow {exchange}", exchange), "Mine")
+    text = visitor.wait_until_tested(path)
+    assert "Connected" in text
+    assert "Ready for:" in text
+
+
+def test_worker_killed_in_the_middle_repeats_the_test_and_applies_it_once(site):
+    visitor = site.visitor().sign_up()
+    key = good_key(site, "killed", delay_s=2)
+    path = visitor.connect(key, "Killed")
+    query = "SELECT status, fence FROM connections_connectiontest WHERE id = ?"
+    test_id = _test_id(site, path)
+    wait_for(lambda: site.rows(query, test_id) == [("running", 1)])
+    site.kill("celery.*worker")
+    site.exchanges.change(key.api_key, delay_s=0)
+    _let_lease_lapse(site, test_id)
+    assert "Connected" in visitor.wait_until_tested(path, 60)
+    assert site.rows(query, test_id) == [("done", 2)]
+
+
+def test_killed_web_server_is_back_by_itself(site):
+    site.kill("gunicorn")
+    assert wait_for(lambda: _ok(site), 30)
+
+
+def test_no_byte_of_a_key_in_files_or_output_of_any_process(site):
+    """Database, broker, cache, sessions, logs at DEBUG: files, not only what the pages show."""
+    visitor = site.visitor().sign_up()
+    keys = [good_key(site, f"leak {name}", name) for name in ("mexc", "kucoin")]
+    keys += [good_key(site, "leak down", "kucoin", fault="down")]
+    for number, key in enumerate(keys):
+        visitor.wait_until_tested(visitor.connect(key, f"Leak {number}"))
+    data = {str(file): file.read_bytes() for file in site.files()}
+    data["output"] = "".join(site.output).encode()
+    assert len(data) > 5
+    assert "DEBUG" in "".join(site.output)
+    for key in keys:
+        typed = canary.Credentials(key.api_key, key.secret, key.passphrase)
+        for where, found in data.items():
+            assert canary.found_in(found, typed) == [], where
+
+
+def test_private_key_is_known_to_the_worker_alone(site):
+    private = str(site.folder / "keys" / "private-keys.json").encode()
+    for words in ("gunicorn", "quiet beat"):
+        pids = site.processes(words)
+        assert pids
+        for pid in pids:
+            assert private not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_web_process_has_loaded_neither_ccxt_nor_a_client_for_exchanges(site):
+    for pid in site.processes("gunicorn"):
+        maps = Path(f"/proc/{pid}/maps").read_text()
+        assert "aiohttp" not in maps  # its compiled parts would be mapped
+        assert "coincurve" not in maps
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["refused", "silent"])
+def test_broker_away_at_submit(tmp_path, silent):
+    """The connection is saved at once and tested once the broker answers; SQLite as the rest."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+        if not silent:
+            listener.close()
+        with Site(tmp_path, CELERY_BROKER_URL=f"redis://127.0.0.1:{port}/0") as site:
+            visitor = site.visitor().sign_up()
+            key = good_key(site, "broker")
+            visitor.get("/connections/new/mexc/")
+            began = time.monotonic()
+            path = visitor.connect(key, "Waits")
+            took = time.monotonic() - began
+            assert took < (5 if silent else 1.5)  # three pages; the form alone is measured below
+            wait_for(lambda: "starts by itself" in visitor.get(path).text)
+            site.stop()
+            site.environment["CELERY_BROKER_URL"] = "embedded://"
+            site.start()
+            assert "Connected" in visitor.wait_until_tested(path)
+
+
+def _ok(site: Site) -> bool:
+    try:
+        return site.visitor().get("/accounts/login/").status_code == 200
+    except OSError:
+        return False
+
+
+def _test_id(site: Site, path: str) -> str:
+    connection = path.strip("/").split("/")[-1]
+    if site.database.startswith("sqlite"):
+        connection = connection.replace("-", "")
+    query = "SELECT id FROM connections_connectiontest WHERE connection_id = ?"
+    return site.rows(query, connection)[0][0]
+
+
+def _let_lease_lapse(site: Site, test_id: str) -> None:
+    """In place of waiting out the lease of 45 s."""
+    site.execute(
+        "UPDATE connections_connectiontest SET lease_until = '2020-01-01 00:00:00+00:00'"
+        " WHERE id = ? AND status = 'running'",
+        test_id,
+    )
