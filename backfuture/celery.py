@@ -1,13 +1,29 @@
 """The Celery app. A message only wakes a worker: the work itself is a row in the database."""
 
 import os
+from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from kombu.transport import TRANSPORT_ALIASES
 
+from . import process
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backfuture.settings")
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")  # Celery's own run drops what it finds
 TRANSPORT_ALIASES["embedded"] = "backfuture.broker:Transport"
+
+REFUSED = 78  # EX_CONFIG of sysexits.h: starting again changes nothing
 
 app = Celery("backfuture")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@signals.worker_init.connect
+def prepare_worker(**_: Any) -> None:
+    """The worker can open sealed keys: nobody else may read its memory."""
+    from django.conf import settings
+
+    if settings.ROLE == "worker":
+        process.hide_memory()
+        process.refuse_to_start_on_errors(REFUSED)

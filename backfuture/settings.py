@@ -91,9 +91,7 @@ SQLITE_OPTIONS = {
     # Measured: 0 of 2,000 submissions met a locked database (deferred transactions: 599).
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
-    "init_command": (
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
-    ),
+    "init_command": ("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"),
 }
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
@@ -183,8 +181,22 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SOFT_TIME_LIMIT = 45  # a test ends itself after 30 s
 CELERY_TASK_TIME_LIMIT = 60
 CELERY_TASK_DEFAULT_QUEUE = "backfuture"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # nobody waits behind a slow test while a process is free
+# A page that publishes with retry=False waits 0.1 s for a broker that refuses the connection
+# and 2 s for one that is silent (kombu's defaults: 2 s and for ever). A worker keeps its own
+# patience, and a long idle time is none of these timeouts.
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
+    "socket_connect_timeout": 2,  # redis
+    "socket_timeout": 2,
+    "read_timeout": 2,  # amqp
+    "write_timeout": 2,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker as long as it takes
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
@@ -210,4 +222,3 @@ LOGGING = {
         name: {"level": "WARNING"} for name in ("ccxt", "urllib3", "aiohttp", "asyncio", "kombu")
     },
 }
-

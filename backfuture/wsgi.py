@@ -2,8 +2,16 @@
 
 import os
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from . import process
 
 os.environ["BACKFUTURE_ROLE"] = "web"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backfuture.settings")
+
+REFUSED = 3  # gunicorn's "worker failed to boot": it gives up instead of trying for ever
+
 application = get_wsgi_application()
+settings.ROLE = "web"  # the settings may have been read before this module
+process.refuse_to_start_on_errors(REFUSED)

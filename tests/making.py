@@ -6,7 +6,6 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
-
 from backfuture.accounts.models import User
 from connections import services, worker
 from connections.exchanges.base import Credentials, KeyFacts, KeyReport, Permissions, Step

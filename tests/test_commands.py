@@ -39,10 +39,21 @@ def inspect(monkeypatch, *lines: str) -> list[dict]:
     return [json.loads(line) for line in inspect.out.splitlines()]
 
 
-CODES = set(
-    "invalid_key bad_secret bad_passphrase ip_not_allowed no_permission key_expired key_disabled "
-    "clock_skew rate_limited unavailable restricted ambiguous unexpected".split()
-)
+CODES = {
+    "invalid_key",
+    "bad_secret",
+    "bad_passphrase",
+    "ip_not_allowed",
+    "no_permission",
+    "key_expired",
+    "key_disabled",
+    "clock_skew",
+    "rate_limited",
+    "unavailable",
+    "restricted",
+    "ambiguous",
+    "unexpected",
+}
 
 
 class TestInspectKeys:

@@ -127,9 +127,14 @@ def test_good_key_shows_all_it_may_do_with_evidence(simulator, exchange):
     assert may.ready_for == ("spot", "futures")
     assert may.withdraw is False
     assert set(may.evidence) == set(may.NAMES)
-    assert [step.name for step in report.steps] == list(
-        ("reachable", "clock", "key", "permissions", "balance", "orders")
-    )
+    assert [step.name for step in report.steps] == [
+        "reachable",
+        "clock",
+        "key",
+        "permissions",
+        "balance",
+        "orders",
+    ]
     assert {balance.currency: balance.total for balance in report.balances} == {
         "BTC": "0.015",
         "USDT": "1350.5",

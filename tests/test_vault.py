@@ -109,7 +109,7 @@ def test_tampered_value_is_an_error_of_that_row_alone(sealed_key, place):
     damaged = store(sealed_key, bytes(token))
     with pytest.raises(vault.SealedError):
         opened(damaged)
-    assert str(list(Credential.objects.all())[0].sealed) == "[sealed]"
+    assert str(next(iter(Credential.objects.all())).sealed) == "[sealed]"
 
 
 def test_lost_fernet_key_is_an_error_and_not_a_crash_of_lists(sealed_key, monkeypatch):

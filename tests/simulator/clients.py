@@ -41,7 +41,7 @@ def sign(key: KeySpec, method: str, path: str, params: dict[str, str], at: int) 
 
 
 def sign_mexc(key: KeySpec, params: dict[str, str], at: int) -> Signed:
-    query = urlencode({**params, "timestamp": at, "recvWindow": 5000})
+    query = urlencode({"recvWindow": 5000, **params, "timestamp": at})
     made = hmac_of(key.paste_secret, query).hex()
     return f"{query}&signature={made}", {"X-MEXC-APIKEY": key.api_key}
 

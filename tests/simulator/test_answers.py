@@ -17,6 +17,7 @@ from tests.simulator.clients import (
     ask,
     milliseconds,
     send,
+    sign,
     told,
 )
 from tests.simulator.wire import Endpoint
@@ -142,6 +143,30 @@ def test_unsigned_requests(
     simulator: Simulator, host: str, path: str, refusal: tuple[int, str]
 ) -> None:
     assert told(send(simulator, "GET", host, path, "", {})) == refusal
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "named"),
+    [
+        ("timestamp=1", "700004", "signature"),
+        ("signature=00", "700004", "timestamp"),
+        ("signature=00&timestamp=now", "700004", "timestamp"),
+        ("signature=00&timestamp=1&recvWindow=long", "700004", "recvWindow"),
+    ],
+)
+def test_what_mexc_cannot_read(simulator: Simulator, query: str, code: str, named: str) -> None:
+    headers = {"X-MEXC-APIKEY": sample("mexc", "good").api_key}
+    answer = send(simulator, "GET", MEXC, ACCOUNT["mexc"], query, headers)
+    assert told(answer) == (400, code)
+    assert f"'{named}'" in answer.json()["msg"]
+
+
+def test_the_widest_window_of_mexc(simulator: Simulator) -> None:
+    for window, refusal in (("60000", "None"), ("60001", "700005")):
+        key, params = sample("mexc", "good"), {"recvWindow": window}
+        query, headers = sign(key, "GET", ACCOUNT["mexc"], params, milliseconds())
+        answer = send(simulator, "GET", MEXC, ACCOUNT["mexc"], query, headers)
+        assert told(answer)[1] == refusal
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+# Needs Python 3.11 or newer and make. `make help` lists what there is.
+
+PYTHON ?= python3
+BIND ?= 127.0.0.1:8000
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq --require-hashes
+MANAGE := $(PY) manage.py
+COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make requirements"
+
+DEMO := var/demo
+# What the demonstration must not take from your shell: it has keys and data of its own.
+OURS := SECRET_KEY FERNET_KEYS FINGERPRINT_PEPPER VAULT_PUBLIC_KEYS VAULT_PRIVATE_KEYS_FILE \
+	DATABASE_URL CACHE_URL CELERY_BROKER_URL EMAIL_URL EXCHANGE_PROXY_URL ALLOWED_HOSTS DEBUG
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-services test-browser lint types requirements bench-start clean \
+	venv packages dev-packages
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
+
+run: packages ## install, prepare and run everything at BIND=127.0.0.1:8000
+	@$(PY) -m backfuture.supervisor --check --bind $(BIND)
+	@test -f "$${ENV_FILE:-.env}" || $(MANAGE) keys create --env-file "$${ENV_FILE:-.env}" \
+		--private-file "$${VAR_DIR:-var}/keys/private-keys.json"
+	@$(MANAGE) prepare
+	@$(PY) -m backfuture.supervisor --bind $(BIND)
+
+demo: packages ## the same in var/demo, filled, with simulated exchanges
+	@set -eu; unset $(OURS); \
+	port=$$($(PY) -c "import socket as s; print(s.create_server(('127.0.0.1', 0)).getsockname()[1])"); \
+	export VAR_DIR="$$PWD/$(DEMO)" ENV_FILE="$$PWD/$(DEMO)/.env" SITE_URL=http://$(BIND); \
+	export EXCHANGE_GATEWAY_URL=http://127.0.0.1:$$port ALLOW_EXCHANGE_GATEWAY=1; \
+	export SERVER_IPS=203.0.113.7,203.0.113.8; \
+	$(PY) -m backfuture.supervisor --check --bind $(BIND); \
+	rm -rf $(DEMO)/db.sqlite3* $(DEMO)/broker $(DEMO)/cache; \
+	test -f $(DEMO)/.env || $(MANAGE) keys create --env-file $(DEMO)/.env \
+		--private-file $(DEMO)/keys/private-keys.json; \
+	$(PY) -m tests.simulator keys --json > $(DEMO)/simulator-keys.json; \
+	$(MANAGE) prepare; \
+	$(MANAGE) load_demo --keys $(DEMO)/simulator-keys.json; \
+	$(PY) -m backfuture.supervisor --bind $(BIND) --with-simulator $$port
+
+test: dev-packages ## the tests that need nothing but Python
+	@$(PY) -m pytest -m "not services and not browser"
+
+test-services: dev-packages ## all but the browser tests on PostgreSQL and Redis
+	@DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres}" \
+	CELERY_BROKER_URL="$${CELERY_BROKER_URL:-redis://127.0.0.1:6379/5}" \
+	$(PY) -m pytest -m "not browser"
+
+test-browser: dev-packages ## the tests that drive Chromium
+	@$(PY) -m pytest -m browser
+
+lint: dev-packages ## ruff: rules and format
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+types: dev-packages ## mypy, strict
+	@$(PY) -m mypy
+
+requirements: dev-packages ## pin requirements*.in with hashes
+	@$(COMPILE) requirements.in --output-file requirements.txt
+	@$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
+
+bench-start: dev-packages ## start-up time and memory, beside a bare Django project
+	@$(PY) tests/bench_start.py
+
+clean: ## remove the virtual environment and caches; var/ and .env stay
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@$(PY) -c "" 2>/dev/null || { \
+	for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 ""; do \
+		test -n "$$python" || { echo "BackFuture needs Python 3.11 or newer and found none." \
+			"Name one: make run PYTHON=/path/to/python3.12" >&2; exit 1; }; \
+		$$python -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && break; \
+	done; \
+	echo "Making $(VENV) with $$($$python --version) ..."; \
+	$$python -m venv --clear $(VENV) || { rm -rf $(VENV); \
+		echo "$$python cannot make a virtual environment; on Debian: apt install python3-venv" >&2; \
+		exit 1; }; }
+
+# The copies in the environment say what is installed there.
+packages: venv
+	@cmp -s requirements.txt $(VENV)/requirements.txt || { \
+		echo "Installing requirements.txt ..."; \
+		$(PIP) -r requirements.txt && cp requirements.txt $(VENV)/; }
+
+dev-packages: venv
+	@cmp -s requirements-dev.txt $(VENV)/requirements-dev.txt || { \
+		echo "Installing requirements-dev.txt ..."; \
+		$(PIP) -r requirements-dev.txt && cp requirements.txt requirements-dev.txt $(VENV)/; }

@@ -1,0 +1,121 @@
+// What pages gain with JavaScript. All of them work without it.
+(() => {
+  const root = document.documentElement;
+
+  // Theme: auto, light or dark.
+  const choice = () => root.dataset.bsTheme || "auto";
+  const showChoice = () => {
+    for (const button of document.querySelectorAll("[data-theme-choice]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.themeChoice === choice()));
+    }
+  };
+  const choose = (theme) => {
+    if (theme === "auto") delete root.dataset.bsTheme;
+    else root.dataset.bsTheme = theme;
+    try {
+      if (theme === "auto") localStorage.removeItem("theme");
+      else localStorage.setItem("theme", theme);
+    } catch {
+      // Storage is blocked: the choice holds for this page.
+    }
+    showChoice();
+  };
+
+  // Copy: the value of the field named by data-copy; said in the button itself.
+  const copy = async (button) => {
+    const field = document.querySelector(button.dataset.copy);
+    const label = button.querySelector("[data-copy-label]");
+    const before = label.textContent;
+    try {
+      await navigator.clipboard.writeText(field.value);
+    } catch {
+      field.select();
+      if (!document.execCommand("copy")) return;
+    }
+    button.classList.add("copied");
+    label.textContent = button.dataset.copied;
+    setTimeout(() => {
+      button.classList.remove("copied");
+      label.textContent = before;
+    }, 2000);
+  };
+
+  document.addEventListener("click", (event) => {
+    const theme = event.target.closest("[data-theme-choice]");
+    if (theme) choose(theme.dataset.themeChoice);
+    const button = event.target.closest("[data-copy]");
+    if (button) copy(button);
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+
+  // A form is sent once: a second click before the answer does nothing.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.hasAttribute("hx-post") || form.method !== "post") return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+  });
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+
+  // The wait before the next test, counted down in its button.
+  const countDown = () => {
+    for (const button of document.querySelectorAll("[data-wait]")) {
+      const left = Number(button.dataset.wait) - 1;
+      const seconds = button.querySelector("[data-wait-left]");
+      button.disabled = left > 0;
+      if (left > 0) {
+        button.dataset.wait = String(left);
+        seconds.textContent = String(left);
+      } else {
+        delete button.dataset.wait;
+        seconds.parentElement.remove();
+      }
+    }
+  };
+  setInterval(countDown, 1000);
+
+  // The ticking test, said to screen readers only when its sentence changes.
+  const say = () => {
+    const sentence = document.getElementById("test-sentence");
+    const live = document.getElementById("test-live");
+    if (!sentence || !live) return;
+    const text = sentence.textContent.trim().replace(/\s+/g, " ");
+    if (live.textContent !== text) live.textContent = text;
+  };
+  const offline = (yes) => {
+    const note = document.getElementById("offline");
+    if (note) note.hidden = !yes;
+  };
+  document.addEventListener("htmx:afterSettle", (event) => {
+    say();
+    // The pressed button is gone: the keyboard goes on from the panel (htmx keeps it there).
+    const panel = document.getElementById("test-panel");
+    if (panel && document.activeElement === document.body && event.detail.requestConfig?.verb === "post") {
+      panel.focus({ preventScroll: true });
+    }
+  });
+  document.addEventListener("htmx:afterOnLoad", () => offline(false));
+  document.addEventListener("htmx:sendError", () => offline(true));
+  document.addEventListener("htmx:responseError", () => offline(true));
+  // Answered from another address, such as the sign-in page: go there as a whole page.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const asked = new URL(event.detail.pathInfo.finalRequestPath, location.href).pathname;
+    const answered = event.detail.xhr.responseURL && new URL(event.detail.xhr.responseURL).pathname;
+    if (!answered || answered === asked) return;
+    event.detail.shouldSwap = false;
+    location.reload();
+  });
+
+  showChoice();
+})();
