@@ -65,6 +65,8 @@ PROBLEMS = {
     "700007": "no_permission",
     "70011": "no_permission",
     "1002": "no_permission",  # contract: trading not allowed for this key
+    **dict.fromkeys(("701", "702", "703", "704"), "no_permission"),  # contract
+    "406": "ip_not_allowed",  # contract
     "30018": "key_disabled",
     "402": "key_expired",  # contract
     "602": "bad_secret",  # contract
