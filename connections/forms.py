@@ -31,6 +31,13 @@ class WriteOnlyInput(forms.TextInput):
         return None
 
 
+class WriteOnlyText(forms.Textarea):
+    """A text area that is never rendered with a value, for keys of several lines."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
 class SecretInput(forms.PasswordInput):
     """A hidden input that is never rendered with a value."""
 
@@ -59,7 +66,7 @@ class KeyForm(forms.Form):
 
 
 def _key_field(spec: CredentialField) -> forms.CharField:
-    widget = WriteOnlyInput if spec.name == "api_key" else SecretInput
+    widget = _widget(spec)
     return forms.CharField(
         label=_(spec.label),
         help_text=_(spec.hint),
@@ -67,6 +74,12 @@ def _key_field(spec: CredentialField) -> forms.CharField:
         strip=False,
         widget=widget(attrs={**HANDS_OFF, "aria-required": "true"}),
     )
+
+
+def _widget(spec: CredentialField) -> type[forms.Widget]:
+    if spec.multiline:
+        return WriteOnlyText
+    return WriteOnlyInput if spec.name == "api_key" else SecretInput
 
 
 class NameForm(forms.Form):

@@ -109,6 +109,9 @@ class Connection(models.Model):
     ip_restricted = models.BooleanField(_("IP restriction"), null=True, blank=True)
     key_expires_at = models.DateTimeField(_("key expires"), null=True, blank=True)
     uid = models.CharField(_("account"), max_length=64, blank=True)
+    site = models.CharField(_("site"), max_length=20, blank=True, help_text=_("empty: main site"))
+    # A failure of a key that worked, not believed until a second test confirms it.
+    suspicion = models.CharField(_("unconfirmed problem"), max_length=30, blank=True)
     tested_at = models.DateTimeField(_("last test"), null=True, blank=True)
     # When to test again without being asked, after a failure that may pass by itself.
     next_test_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -138,8 +141,7 @@ class Connection(models.Model):
 
     @property
     def known_permissions(self) -> Permissions:
-        stored = {name: self.permissions.get(name) for name in Permissions.NAMES}
-        return Permissions(**stored, evidence=self.permissions.get("evidence", {}))
+        return Permissions.from_stored(self.permissions)
 
     @property
     def works(self) -> bool:
@@ -225,6 +227,7 @@ class ConnectionTest(models.Model):
         USER = "user", _("asked by the owner")
         STAFF = "staff", _("asked by support")
         RETRY = "retry", _("tested again by itself")
+        CONFIRM = "confirm", _("to confirm a failure")
 
     OPEN = (Status.QUEUED, Status.RUNNING)
 
@@ -255,6 +258,7 @@ class ConnectionTest(models.Model):
     key_created_at = models.DateTimeField(_("key created"), null=True)
     key_expires_at = models.DateTimeField(_("key expires"), null=True)
     uid = models.CharField(_("account"), max_length=64, blank=True)
+    site = models.CharField(_("site"), max_length=20, blank=True)
     label = models.CharField(_("key's label"), max_length=100, blank=True)
     balances = models.JSONField(_("balances"), default=list)
     skew_ms = models.IntegerField(null=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
@@ -126,7 +125,7 @@ def latest_panel(connection: Connection) -> Panel:
 
 
 def panel(connection: Connection, test: ConnectionTest | None) -> Panel:
-    permissions = _permissions(test)
+    permissions = Permissions.from_stored(test.permissions if test else {})
     finished = test is not None and not test.is_open
     return Panel(
         connection=connection,
@@ -170,12 +169,6 @@ def who_asked(connection: Connection, test: ConnectionTest) -> str:
     if test.requested_by_id == connection.owner_id:
         return gettext("you")
     return gettext("support") if test.requested_by_id else gettext("BackFuture, by itself")
-
-
-def _permissions(test: ConnectionTest | None) -> Permissions:
-    stored: dict[str, Any] = test.permissions if test else {}
-    values = {name: stored.get(name) for name in Permissions.NAMES}
-    return Permissions(**values, evidence=stored.get("evidence", {}))
 
 
 def _status(connection: Connection, test: ConnectionTest | None) -> Status:

@@ -75,6 +75,7 @@ STEP_LABELS = {
     "clock": _("Clocks agree"),
     "key": _("Key accepted"),
     "permissions": _("Permissions"),
+    "products": _("Futures account opened"),
     "balance": _("Balance readable"),
     "orders": _("Order status readable"),
 }
@@ -97,9 +98,17 @@ def status_of(connection: Connection, *, testing: bool) -> Status:
         )
     if testing:
         return Status(gettext("Testing"), "blue", "refresh", gettext("The test is under way."))
+    if connection.suspicion:
+        return _in_doubt(connection)
     if connection.works:
         return _working(connection)
     return _not_working(connection)
+
+
+def _in_doubt(connection: Connection) -> Status:
+    problem = explain(connection.suspicion, connection.exchange.code)
+    sentence = gettext("The last test failed: %(problem)s. A second test decides, within a minute.")
+    return Status(gettext("Testing"), "blue", "refresh", sentence % {"problem": problem.title})
 
 
 def _working(connection: Connection) -> Status:
@@ -226,6 +235,8 @@ def step_lines(test: ConnectionTest) -> list[StepLine]:
     if not test.is_open:
         ahead = "skipped"
     for name in STEPS:
+        if name == "products" and name not in done:
+            continue  # only asked for keys that may trade futures
         lines.append(_line(name, done.get(name), ahead))
         if name not in done and ahead == "running":
             ahead = "waiting"

@@ -227,6 +227,12 @@ def _retire(keys: Any) -> bool:
     return bool(keys.update(state=Credential.State.RETIRED, sealed=None, retired_at=timezone.now()))
 
 
+def reason_to_try_again(connection: Connection) -> ConnectionTest.Reason:
+    if connection.suspicion:
+        return ConnectionTest.Reason.CONFIRM
+    return ConnectionTest.Reason.RETRY
+
+
 def retire_active_key(connection: Connection) -> None:
     _retire(connection.credentials.filter(state=Credential.State.ACTIVE))
 

@@ -47,7 +47,7 @@ def wake(test: ConnectionTest | None) -> None:
 
 def _try_again(connection: Connection) -> None:
     try:
-        test = services.request_test(connection, reason=ConnectionTest.Reason.RETRY)
+        test = services.request_test(connection, reason=services.reason_to_try_again(connection))
     except services.TooSoon:
         return
     except Credential.DoesNotExist:

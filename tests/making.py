@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from backfuture.accounts.models import User
-from connections import services, worker
+from connections import results, services, worker
 from connections.exchanges.base import Credentials, KeyFacts, KeyReport, Permissions, Step
 from connections.models import Connection, ConnectionTest, Exchange
 
@@ -39,7 +39,7 @@ def finish(connection: Connection, result: KeyReport) -> ConnectionTest:
     """Lets the worker claim the open test and finish it with `result`."""
     test = worker._claim(str(connection.tests.open().get().pk))
     assert test is not None
-    worker._finish(test, result)
+    results.write(test, result)
     connection.refresh_from_db()
     return ConnectionTest.objects.get(pk=test.pk)
 

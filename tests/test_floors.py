@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from connections.exchanges import EXCHANGES
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Module -> its floor. A new file needs a floor, and with it a reason to exist.
@@ -15,8 +17,8 @@ FLOORS: dict[str, int] = {
     "connections.exchanges.base": 0,
     "connections.exchanges.reading": 1,
     "connections.exchanges.pasting": 1,
-    "connections.exchanges.mexc": 1,
-    "connections.exchanges.kucoin": 1,
+    **{f"connections.exchanges.{code}": 1 for code in EXCHANGES},
+    "connections.exchanges.pem": 1,
     "connections.exchanges.inspection": 1,
     "connections.exchanges": 1,
     "connections.exchanges.client": 2,
@@ -24,6 +26,7 @@ FLOORS: dict[str, int] = {
     "connections.models": 3,
     "strategies.models": 3,
     "connections.services": 4,
+    "connections.results": 4,
     "connections.worker": 4,
     "connections.presentation": 4,
     "strategies.services": 4,

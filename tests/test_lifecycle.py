@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from connections import services, tasks, worker
+from connections import results, services, tasks, worker
 from connections.exchanges.base import KeyFacts, Permissions
 from connections.models import AccessEvent, Connection, ConnectionTest, Credential
 from strategies.models import StrategyConfig
@@ -86,8 +86,8 @@ def test_result_of_a_worker_that_was_given_up_on_is_dropped(connection):
     ConnectionTest.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     fresh = worker._claim(str(slow.pk))
     assert fresh is not None
-    worker._finish(fresh, making.report("connected"))
-    worker._finish(slow, making.report("failed", problem="invalid_key"))
+    results.write(fresh, making.report("connected"))
+    results.write(slow, making.report("failed", problem="invalid_key"))
     connection.refresh_from_db()
     assert connection.status == Connection.Status.CONNECTED
     assert connection.tests.get().outcome == "connected"
@@ -127,6 +127,40 @@ def test_waits_between_tries_grow(connection):
         making.asked_again(connection)
     assert waits == sorted(waits)
     assert waits[2] > 2 * waits[0]
+
+
+def test_failure_of_a_key_that_worked_is_believed_the_second_time(connection):
+    making.finish(connection, making.report())
+    making.asked_again(connection)
+    making.finish(connection, making.report("failed", problem="invalid_key", facts=KeyFacts()))
+    assert connection.status == Connection.Status.CONNECTED
+    assert connection.suspicion == "invalid_key"
+    assert connection.next_test_at < timezone.now() + timedelta(minutes=1)
+
+    Connection.objects.update(next_test_at=timezone.now())
+    making.age(connection, minutes=1)
+    tasks.wake_waiting_tests()
+    assert connection.tests.first().reason == Reason.CONFIRM
+    making.finish(connection, making.report("failed", problem="invalid_key", facts=KeyFacts()))
+    assert (connection.status, connection.problem) == ("failed", "invalid_key")
+    assert connection.suspicion == ""
+
+
+def test_doubt_about_a_key_ends_when_it_works_again(connection):
+    making.finish(connection, making.report())
+    making.asked_again(connection)
+    making.finish(connection, making.report("failed", problem="invalid_key", facts=KeyFacts()))
+    making.asked_again(connection)
+    making.finish(connection, making.report())
+    assert (connection.status, connection.suspicion) == ("connected", "")
+
+
+def test_withdrawal_switched_on_later_is_believed_at_once(connection):
+    making.finish(connection, making.report())
+    making.asked_again(connection)
+    facts = KeyFacts(Permissions(True, True, withdraw=True), True)
+    making.finish(connection, making.report("refused", facts=facts))
+    assert connection.status == Connection.Status.REFUSED
 
 
 def test_hard_failure_is_not_tried_again_by_itself(connection):
@@ -187,7 +221,7 @@ class TestReplacing:
         making.asked_again(working)
         claimed = worker._claim(str(working.tests.open().get().pk))
         services.replace_key(working, by=trader, credentials=making.credentials())
-        worker._finish(claimed, making.report("failed", problem="invalid_key"))
+        results.write(claimed, making.report("failed", problem="invalid_key"))
         working.refresh_from_db()
         assert working.status == Connection.Status.CONNECTED
 

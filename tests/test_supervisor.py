@@ -233,6 +233,7 @@ def test_when_asked_to_end_it_leaves_no_process(folder, number):
         running.process.send_signal(number)
         assert running.process.wait(10) == 0
         assert gone(family)
+        assert running.said("Warm shutdown")  # asked before it is made to
     assert not (folder.path / "beat.pid").exists()
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from .problems import Words, gettext_noop
 
@@ -18,8 +18,9 @@ _ = gettext_noop
 
 Known = bool | None  # yes, no, or unknown
 Outcome = Literal["connected", "warnings", "refused", "failed"]
-StepName = Literal["reachable", "clock", "key", "permissions", "balance", "orders"]
-STEPS: tuple[StepName, ...] = ("reachable", "clock", "key", "permissions", "balance", "orders")
+StepName = Literal["reachable", "clock", "key", "permissions", "products", "balance", "orders"]
+STEPS: tuple[StepName, ...] = get_args(StepName)
+Market = Literal["spot", "futures"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,14 @@ class Credentials:
 @dataclass(frozen=True, slots=True)
 class CredentialField:
     """One value a trader pastes. `looks_like` matches samples seen so far; a value that does
-    not match is still accepted, since exchanges change their formats without notice."""
+    not match is still accepted, since exchanges change their formats without notice.
+    `multiline` values may be a PEM with its line breaks."""
 
     name: Literal["api_key", "secret", "passphrase"]
     label: str
     hint: str
     looks_like: re.Pattern[str] | None = None
+    multiline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class Call:
     """One request that may be sent: exactly this method, host and path, nothing else.
 
     `endpoint` and `api` are ccxt's names for it (tests compare them with what ccxt's own
-    implicit method would send); `params` are fixed parameters.
+    implicit method would send); `params` are fixed parameters. A `{name}` in the path stands for
+    one parameter: letters, digits and hyphens.
     """
 
     method: Literal["GET", "POST"]
@@ -73,13 +77,36 @@ class Call:
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
+    def is_path(self, path: str) -> bool:
+        pattern = re.sub(r"\\\{.*?\\\}", r"[\\w-]+", re.escape(self.path))
+        return bool(re.fullmatch(pattern, path))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Another place where an exchange keeps accounts: regional, or for practice (`demo`).
+
+    `hosts` maps the main site's hosts to this site's; what is not in it is the same host.
+    `headers` are added to every request. None of these are part of a signature.
+    """
+
+    code: str
+    name: str
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    demo: bool = False
+
+
+MAIN = Site("", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back: `status` is None when nothing did, `data` is None unless it was JSON.
 
     `failure` says why there is no usable body: "connect", "timeout", "redirect", "too_large",
-    "encoding", "not_json", "unsignable", or "" when there is one.
+    "encoding", "not_json", "unsignable", or "" when there is one. `text` is the beginning of a
+    body that is not JSON, and `reason` the HTTP reason phrase, for exchanges that speak there.
     """
 
     status: int | None = None
@@ -87,19 +114,26 @@ class Answer:
     failure: str = ""
     ms: int = 0  # from sending to the last byte
     received_ms: int = 0  # our clock when it was complete, milliseconds since 1970
+    text: str = field(default="", repr=False)
+    reason: str = field(default="", repr=False)
 
 
 Ask = Callable[[Call, Mapping[str, str]], Awaitable[Answer]]
+AskAt = Callable[[Site], Ask]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an answer means: `problem` is "" only with positive proof that the call worked."""
+    """What an answer means: `problem` is "" only with positive proof that the call worked.
+
+    `elsewhere` says that the key may belong to another site of the exchange.
+    """
 
     problem: str = ""
     causes: tuple[str, ...] = ()
     code: str = ""  # the exchange's own code, for support
     seen_ip: str = ""  # the address the exchange says it saw
+    elsewhere: bool = False
 
     @property
     def ok(self) -> bool:
@@ -108,7 +142,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a key may do: yes, no or unknown, each with the evidence (call and raw word)."""
+    """What a key may do: yes, no or unknown, each with the evidence (call and raw word).
+
+    `closed` names markets whose account the exchange says is not opened, whatever the right."""
 
     read: Known = None
     spot_trade: Known = None
@@ -117,6 +153,7 @@ class Permissions:
     transfer: Known = None
     withdraw: Known = None
     evidence: Mapping[str, str] = field(default_factory=dict)
+    closed: tuple[str, ...] = ()
 
     NAMES: ClassVar[tuple[str, ...]] = (
         "read",
@@ -127,16 +164,35 @@ class Permissions:
         "withdraw",
     )
 
+    @classmethod
+    def of(cls, values: Mapping[str, Known], evidence: Mapping[str, str]) -> Permissions:
+        """From yes, no or unknown by name; a name that is missing is unknown."""
+        known: list[Known] = [values.get(name) for name in cls.NAMES]
+        return replace(cls(*known), evidence=evidence)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_stored(cls, stored: Mapping[str, Any]) -> Permissions:
+        """The reverse of `to_store`; an empty mapping is all unknown."""
+        evidence, closed = stored.get("evidence", {}), tuple(stored.get("closed", ()))
+        return replace(cls.of(stored, evidence), closed=closed)
+
+    def to_store(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {**self.as_dict(), "evidence": dict(self.evidence), "closed": list(self.closed)}
+
     def as_dict(self) -> dict[str, Known]:
         return {name: getattr(self, name) for name in self.NAMES}
 
+    def trades(self, market: Market) -> Known:
+        return self.spot_trade if market == "spot" else self.futures_trade
+
     @property
-    def ready_for(self) -> tuple[str, ...]:
-        """The markets that are proven, never assumed: of "spot" and "futures"."""
+    def ready_for(self) -> tuple[Market, ...]:
+        """The markets that are proven, never assumed."""
         if not self.read or self.withdraw:
             return ()
-        markets = (("spot", self.spot_trade), ("futures", self.futures_trade))
-        return tuple(market for market, may in markets if may)
+        markets: tuple[Market, ...] = get_args(Market)
+        return tuple(each for each in markets if self.trades(each) and each not in self.closed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +210,8 @@ class KeyFacts:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a test and its evidence. `ok` is None while it runs."""
+    """One step of a test and its evidence. `ok` is None while it runs; `at` is when it was
+    answered, in milliseconds since 1970."""
 
     name: StepName
     ok: Known
@@ -162,6 +219,7 @@ class Step:
     call: str = ""
     http_status: int | None = None
     code: str = ""
+    at: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -190,6 +248,7 @@ class KeyReport:
     facts: KeyFacts = field(default_factory=KeyFacts)
     balances: tuple[Balance, ...] = ()
     skew_ms: int | None = None
+    site: str = ""
 
 
 class Exchange:
@@ -204,6 +263,7 @@ class Exchange:
     ip_maximum: ClassVar[int] = 0  # 0: not known
     words: ClassVar[Mapping[str, Words]] = {}
     clock_window_ms: ClassVar[int] = 5_000
+    sites: ClassVar[tuple[Site, ...]] = ()  # beside the main one, in the order to try them
 
     status_call: ClassVar[Call]
     time_call: ClassVar[Call]
@@ -217,6 +277,10 @@ class Exchange:
     def verdict(self, call: Call, answer: Answer) -> Verdict:
         """What an answer to `call` means."""
         raise NotImplementedError
+
+    def normalise(self, values: dict[str, str]) -> dict[str, str]:
+        """Pasted values, stripped, in the form this exchange takes. Raises pem.Fault."""
+        return values
 
     def key_params(self, credentials: Credentials) -> dict[str, str]:
         return {}
@@ -233,11 +297,25 @@ class Exchange:
         """What other calls prove when the key endpoint refused; by default nothing."""
         return refusal
 
+    def product_calls(self, facts: KeyFacts) -> Mapping[Market, Call]:
+        """Calls that only an opened account of a market answers, for markets where a right alone
+        does not prove that. A refusal as `restricted` means that it is not opened."""
+        return {}
+
+    async def ask_balance(self, facts: KeyFacts, ask: Ask) -> tuple[Call, Answer]:
+        call = self.balance_call(facts)
+        return call, await ask(call, {})
+
     def balance_call(self, facts: KeyFacts) -> Call:
         raise NotImplementedError
 
-    def orders_call(self, facts: KeyFacts) -> Call:
+    def order_calls(self, facts: KeyFacts) -> tuple[Call, ...]:
+        """What shows the status of orders and, with the futures right, of positions."""
         raise NotImplementedError
+
+    def site(self, code: str) -> Site:
+        """The site of that code, the main one where there is none."""
+        return next((site for site in self.sites if site.code == code), MAIN)
 
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
         """Rows of currency, free and used, as ccxt's `safe_balance` takes them."""

@@ -24,10 +24,11 @@ from django.conf import settings
 from yarl import URL
 
 from . import EXCHANGES
-from .base import Answer, Ask, Balance, Call, Credentials, Exchange
+from .base import MAIN, Answer, Ask, AskAt, Balance, Call, Credentials, Exchange, Site
 
 CALL_LIMIT_S = 10.0
 BODY_LIMIT = 2 * 1024 * 1024  # bytes, packed and unpacked
+TEXT_LIMIT = 2_000  # bytes of a body that is not JSON, for the exchange's file to recognise
 
 
 class NotAllowed(Exception):
@@ -43,7 +44,7 @@ class Refused(Exception):
 
 
 class Client:
-    """An async context manager. `ask_as` gives the function that a test asks with."""
+    """An async context manager. `ask_as` gives what a test asks with, at any site."""
 
     def __init__(self, *, call_limit_s: float = CALL_LIMIT_S, connections: int = 100) -> None:
         self.call_limit_s = call_limit_s
@@ -67,13 +68,16 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    def ask_as(self, exchange: Exchange, credentials: Credentials) -> Ask:
-        """A function that sends calls of `exchange` signed by `credentials`."""
+    def ask_as(self, exchange: Exchange, credentials: Credentials) -> AskAt:
+        """For each site a function that sends calls of `exchange` signed by `credentials`."""
 
-        async def ask(call: Call, params: Mapping[str, str]) -> Answer:
-            return await self.send(exchange, call, params, credentials)
+        def at(site: Site) -> Ask:
+            async def ask(call: Call, params: Mapping[str, str]) -> Answer:
+                return await self.send(exchange, call, params, credentials, site)
 
-        return ask
+            return ask
+
+        return at
 
     async def send(
         self,
@@ -81,6 +85,7 @@ class Client:
         call: Call,
         params: Mapping[str, str],
         credentials: Credentials,
+        site: Site = MAIN,
     ) -> Answer:
         """One request and its answer; whatever goes wrong on the way is in the answer.
 
@@ -95,15 +100,15 @@ class Client:
         except Exception:
             # Whatever a malformed key makes of signing; the text may hold the key.
             return Answer(failure="unsignable")
-        return await self._exchange(request)
+        return await self._exchange(_at(site, request))
 
     async def _exchange(self, request: Mapping[str, Any]) -> Answer:
         began = time.monotonic()
         status: int | None = None
-        body, failure = b"", ""
+        body, failure, reason = b"", "", ""
         try:
             async with asyncio.timeout(self.call_limit_s), self._request(request) as response:
-                status = response.status
+                status, reason = response.status, (response.reason or "")[:200]
                 body = await _body(response)
         except Refused as refusal:
             failure = refusal.failure
@@ -114,8 +119,9 @@ class Client:
         data = None
         if not failure:
             data, failure = _parsed(body)
+        text = body[:TEXT_LIMIT].decode(errors="replace") if failure == "not_json" else ""
         ms = round((time.monotonic() - began) * 1000)
-        return Answer(status, data, failure, ms, time.time_ns() // 1_000_000)
+        return Answer(status, data, failure, ms, time.time_ns() // 1_000_000, text, reason)
 
     def _request(self, request: Mapping[str, Any]) -> Any:
         return self._session.request(
@@ -169,6 +175,19 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
 
 
+def _at(site: Site, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same request at another site: its host is no part of any signature."""
+    if site == MAIN:
+        return request
+    url = urlsplit(request["url"])
+    url = url._replace(netloc=site.hosts.get(url.netloc, url.netloc))
+    return {
+        **request,
+        "url": url.geturl(),
+        "headers": {**(request["headers"] or {}), **site.headers},
+    }
+
+
 def _via_gateway(url: str) -> str:
     """`https://HOST/PATH?QUERY` as `GATEWAY/HOST/PATH?QUERY`, after signing, else unchanged."""
     gateway = str(settings.EXCHANGE_GATEWAY_URL)
@@ -207,8 +226,8 @@ def sign(
 def _must_be(call: Call, request: Mapping[str, Any]) -> None:
     """What ccxt made of a call must be that call: a new ccxt may build another address."""
     url = urlsplit(request["url"])
-    made = (request["method"], url.scheme, url.netloc, url.path)
-    if made != (call.method, "https", call.host, call.path):
+    made = (request["method"], url.scheme, url.netloc)
+    if made != (call.method, "https", call.host) or not call.is_path(url.path):
         raise NotAllowed(f"{call} would be sent somewhere else")
 
 

@@ -11,11 +11,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from .base import (
+    MAIN,
     Answer,
-    Ask,
+    AskAt,
     Balance,
     Call,
     Credentials,
@@ -23,7 +24,9 @@ from .base import (
     KeyFacts,
     KeyReport,
     Known,
+    Market,
     Outcome,
+    Site,
     Step,
     StepName,
     Verdict,
@@ -35,6 +38,8 @@ log = logging.getLogger(__name__)
 TEST_LIMIT_S = 30.0
 EXPIRES_SOON = timedelta(days=14)
 SEEN_LIMIT = 200  # balances kept with a test
+PROBED = {"no_permission", "unexpected"}  # refusals of the key endpoint that other calls may settle
+NO_ANSWER = {"unavailable", "rate_limited", "clock_skew"}  # says nothing about whose key it is
 
 ReadBalances = Callable[[str, list[Mapping[str, Any]]], tuple[Balance, ...]]
 OnStep = Callable[[tuple[Step, ...]], Awaitable[None]]
@@ -53,12 +58,14 @@ async def _nobody(_: tuple[Step, ...]) -> None: ...
 
 @dataclass
 class Inspection:
-    """One test under way. `now` is for tests; `limit_s` bounds the whole of it."""
+    """One test under way, at the main site or at `site`. `now` is for tests; `limit_s` bounds
+    the whole of it."""
 
     exchange: Exchange
     credentials: Credentials = field(repr=False)
-    ask: Ask
+    ask_at: AskAt
     read_balances: ReadBalances
+    site: Site = MAIN
     on_step: OnStep = _nobody
     limit_s: float = TEST_LIMIT_S
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -70,6 +77,7 @@ class Inspection:
 
     async def run(self) -> KeyReport:
         """Never raises for anything an exchange may answer."""
+        self.ask = self.ask_at(self.site)
         try:
             async with asyncio.timeout(self.limit_s):
                 await self._walk()
@@ -89,10 +97,9 @@ class Inspection:
         await self._compare_clocks(reached)
         await self._read_key()
         if self.facts.permissions.withdraw:
-            step = Step("permissions", False, call=str(self.exchange.key_call), code=REFUSED.code)
-            await self._show(step)
-            return  # refused, whatever else it can do
-        await self._require_rights()
+            await self._note("permissions", Verdict(REFUSED.code, code=REFUSED.code))
+        await self._note("permissions", self._rights())
+        await self._look_at_products()
         await self._read_balance()
         await self._read_orders()
 
@@ -119,34 +126,71 @@ class Inspection:
 
     async def _read_key(self) -> None:
         call = self.exchange.key_call
-        answer = await self._begin("key", call, self.exchange.key_params(self.credentials))
+        answer = await self._begin("key", call, self._key_params())
         verdict = self.exchange.verdict(call, answer)
-        found: KeyFacts | Verdict = verdict
+        if verdict.elsewhere:
+            answer, verdict = await self._look_elsewhere(answer, verdict)
         if verdict.ok:
             await self._end("key", call, answer, verdict)
             found = await self.exchange.key_facts(answer, self.ask, self.now())
-        elif verdict.problem in {"no_permission", "unexpected"}:
+        elif verdict.problem in PROBED:
             found = await self.exchange.probe(verdict, self.ask)
-            told = Verdict() if isinstance(found, KeyFacts) else found
-            await self._end("key", call, answer, replace(told, code=verdict.code))
         else:
-            told = await self.exchange.tell_apart(verdict, self.ask) if verdict.causes else verdict
-            await self._end("key", call, answer, told)
-        if isinstance(found, Verdict):
-            await self._end("permissions", call, answer, found)
-        else:
+            found = verdict
+            if verdict.causes:
+                found = await self.exchange.tell_apart(verdict, self.ask)
+        if isinstance(found, KeyFacts):
             self.facts = found
+            await self._end("key", call, answer, Verdict(code=verdict.code))
+        else:
+            await self._end("permissions" if verdict.ok else "key", call, answer, found)
 
-    async def _require_rights(self) -> None:
+    async def _look_elsewhere(self, answer: Answer, verdict: Verdict) -> tuple[Answer, Verdict]:
+        """The first other site that knows the key; from there on the test goes on there."""
+        for site in (MAIN, *self.exchange.sites):
+            if site == self.site:
+                continue
+            ask = self.ask_at(site)
+            second = await ask(self.exchange.key_call, self._key_params())
+            told = self.exchange.verdict(self.exchange.key_call, second)
+            if told.problem not in NO_ANSWER and not told.elsewhere:
+                self.site, self.ask = site, ask
+                return second, told
+        return answer, verdict
+
+    def _key_params(self) -> dict[str, str]:
+        return self.exchange.key_params(self.credentials)
+
+    def _rights(self) -> Verdict:
         """Reading, and trading on at least one market unless the exchange does not say."""
         may = self.facts.permissions
         trade = (may.spot_trade, may.futures_trade)
         enough = may.read is not False and any(right is not False for right in trade)
-        await self._note_rights(Verdict() if enough else Verdict("no_permission"))
+        return Verdict() if enough else Verdict("no_permission")
+
+    async def _look_at_products(self) -> None:
+        """A right to trade on a market is worth nothing while its account is not opened."""
+        for market, call in self.exchange.product_calls(self.facts).items():
+            answer = await self._begin("products", call)
+            verdict = self.exchange.verdict(call, answer)
+            closed = verdict.problem == "restricted"
+            if closed:
+                may = self.facts.permissions
+                may = replace(may, closed=(*may.closed, market))
+                self.facts = replace(self.facts, permissions=may)
+            only = not any(
+                self.facts.permissions.trades(each) is not False
+                for each in get_args(Market)
+                if each not in self.facts.permissions.closed
+            )
+            passes = verdict.ok or (closed and not only) or verdict.problem == "unexpected"
+            await self._end(
+                "products", call, answer, Verdict(code=verdict.code) if passes else verdict
+            )
 
     async def _read_balance(self) -> None:
-        call = self.exchange.balance_call(self.facts)
-        answer = await self._begin("balance", call)
+        await self._show(Step("balance", None))
+        call, answer = await self.exchange.ask_balance(self.facts, self.ask)
         verdict = self.exchange.verdict(call, answer)
         if verdict.ok:
             rows = self.exchange.balance_rows(answer)
@@ -161,9 +205,9 @@ class Inspection:
             self.facts = replace(self.facts, permissions=replace(may, read=True, evidence=evidence))
 
     async def _read_orders(self) -> None:
-        call = self.exchange.orders_call(self.facts)
-        answer = await self._begin("orders", call)
-        await self._end("orders", call, answer, self.exchange.verdict(call, answer))
+        for call in self.exchange.order_calls(self.facts):
+            answer = await self._begin("orders", call)
+            await self._end("orders", call, answer, self.exchange.verdict(call, answer))
 
     # --- bookkeeping ---------------------------------------------------------------------
 
@@ -174,14 +218,24 @@ class Inspection:
         return await self.ask(call, params or {})
 
     async def _end(self, name: StepName, call: Call, answer: Answer, verdict: Verdict) -> None:
-        step = Step(name, verdict.ok, answer.ms, str(call), answer.status, verdict.code)
-        await self._show(step)
+        await self._show(
+            Step(
+                name,
+                verdict.ok,
+                answer.ms,
+                str(call),
+                answer.status,
+                verdict.code,
+                answer.received_ms,
+            )
+        )
         if not verdict.ok:
             raise Stop(verdict)
 
-    async def _note_rights(self, verdict: Verdict) -> None:
-        """Read from the key step's answer, or from the probes: no request of its own."""
-        await self._show(Step("permissions", verdict.ok, call=str(self.exchange.key_call)))
+    async def _note(self, name: StepName, verdict: Verdict) -> None:
+        """A step read from the key step's answer or from its probes: no request of its own."""
+        call = str(self.exchange.key_call)
+        await self._show(Step(name, verdict.ok, call=call, code=verdict.code))
         if not verdict.ok:
             raise Stop(verdict)
 
@@ -193,19 +247,18 @@ class Inspection:
     # --- judgement -----------------------------------------------------------------------
 
     def _failed(self, verdict: Verdict) -> KeyReport:
+        if verdict.problem == REFUSED.code:
+            return self._report("refused")
         # A step cut off by the time limit did not succeed.
-        steps = tuple(replace(step, ok=bool(step.ok)) for step in self.steps)
+        self.steps = [replace(step, ok=bool(step.ok)) for step in self.steps]
         return replace(
             self._report("failed"),
-            steps=steps,
             problem=verdict.problem,
             causes=verdict.causes,
             seen_ip=verdict.seen_ip,
         )
 
     def _judged(self) -> KeyReport:
-        if self.facts.permissions.withdraw:
-            return self._report("refused")
         warnings = self._warnings()
         report = self._report("warnings" if warnings else "connected")
         return replace(report, warnings=warnings)
@@ -217,6 +270,7 @@ class Inspection:
             facts=self.facts,
             balances=self.balances,
             skew_ms=self.skew_ms,
+            site=self.site.code,
         )
 
     def _warnings(self) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from .base import (
     GuideStep,
     KeyFacts,
     Known,
+    Market,
     Permissions,
+    Site,
     Verdict,
 )
 from .problems import Words
@@ -33,6 +35,7 @@ from .reading import (
 )
 
 HOST: Final = "api.kucoin.com"
+FUTURES_HOST: Final = "api-futures.kucoin.com"
 PRIVATE = ("private",)
 SUCCESS = "200000"
 
@@ -187,7 +190,24 @@ class KuCoin(Exchange):
     active_orders = Call(
         "GET", HOST, "/api/v1/orders", "orders", PRIVATE, params={"status": "active"}
     )
-    calls = frozenset({status_call, time_call, key_call, accounts, active_orders})
+    futures_account = Call(
+        "GET", FUTURES_HOST, "/api/v1/account-overview", "account-overview", ("futuresPrivate",)
+    )
+    futures_positions = Call(
+        "GET", FUTURES_HOST, "/api/v1/positions", "positions", ("futuresPrivate",)
+    )
+    calls = frozenset(
+        {
+            status_call,
+            time_call,
+            key_call,
+            accounts,
+            active_orders,
+            futures_account,
+            futures_positions,
+        }
+    )
+    sites = (Site("eu", "KuCoin EU", {HOST: "api.kucoin.eu"}),)
 
     def read_time(self, answer: Answer) -> int | None:
         return whole_number(answer.data.get("data")) if isinstance(answer.data, dict) else None
@@ -217,6 +237,8 @@ class KuCoin(Exchange):
             self.key_call.path: isinstance(data, dict) and isinstance(data.get("permission"), str),
             self.accounts.path: isinstance(data, list),
             self.active_orders.path: isinstance(data, dict) and isinstance(data.get("items"), list),
+            self.futures_account.path: isinstance(data, dict) and "currency" in data,
+            self.futures_positions.path: isinstance(data, list),
         }
         return Verdict() if proven.get(call.path) else Verdict("unexpected", code=SUCCESS)
 
@@ -244,8 +266,12 @@ class KuCoin(Exchange):
     def balance_call(self, facts: KeyFacts) -> Call:
         return self.accounts
 
-    def orders_call(self, facts: KeyFacts) -> Call:
-        return self.active_orders
+    def order_calls(self, facts: KeyFacts) -> tuple[Call, ...]:
+        futures = "futures" in facts.permissions.ready_for
+        return (self.active_orders, self.futures_positions) if futures else (self.active_orders,)
+
+    def product_calls(self, facts: KeyFacts) -> Mapping[Market, Call]:
+        return {"futures": self.futures_account} if facts.permissions.futures_trade else {}
 
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
         return [
@@ -262,7 +288,8 @@ class KuCoin(Exchange):
 def _unknown_key(code: str, message: str) -> Verdict:
     """400003: the newer text names two causes; a key that expired is deleted and reads the same."""
     if "mismatch" in message.lower() or "exist" not in message.lower():
-        return Verdict("ambiguous", ("invalid_key", "key_expired", "restricted"), code)
+        causes = ("invalid_key", "key_expired", "restricted")
+        return Verdict("ambiguous", causes, code, elsewhere=True)
     return Verdict("invalid_key", code=code)
 
 

@@ -17,6 +17,7 @@ from .base import (
     GuideStep,
     KeyFacts,
     Known,
+    Market,
     Permissions,
     Verdict,
 )
@@ -67,6 +68,7 @@ PROBLEMS = {
     "1002": "no_permission",  # contract: trading not allowed for this key
     **dict.fromkeys(("701", "702", "703", "704"), "no_permission"),  # contract
     "406": "ip_not_allowed",  # contract
+    "1000": "restricted",  # contract: "Please open contract account first!"
     "30018": "key_disabled",
     "402": "key_expired",  # contract
     "602": "bad_secret",  # contract
@@ -279,7 +281,7 @@ class Mexc(Exchange):
         history = self.verdict(self.withdrawals, await ask(self.withdrawals, {}))
         # Reading withdrawals proves nothing about making them, and neither does its refusal.
         evidence["withdraw"] = f"{self.withdrawals}: {history.code or 'readable'}, proves nothing"
-        return KeyFacts(Permissions(**values, evidence=evidence), uid=await self._uid(ask))
+        return KeyFacts(Permissions.of(values, evidence), uid=await self._uid(ask))
 
     async def _uid(self, ask: Ask) -> str:
         answer = await ask(self.uid, {})
@@ -288,8 +290,12 @@ class Mexc(Exchange):
     def balance_call(self, facts: KeyFacts) -> Call:
         return self.assets if _futures_only(facts) else self.account
 
-    def orders_call(self, facts: KeyFacts) -> Call:
-        return self.positions if _futures_only(facts) else self.open_orders
+    def order_calls(self, facts: KeyFacts) -> tuple[Call, ...]:
+        spot = () if _futures_only(facts) else (self.open_orders,)
+        return spot + ((self.positions,) if "futures" in facts.permissions.ready_for else ())
+
+    def product_calls(self, facts: KeyFacts) -> Mapping[Market, Call]:
+        return {"futures": self.assets} if facts.permissions.futures_trade else {}
 
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
         if "balances" in answer.data:

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .base import CredentialField, Credentials, Exchange
+from .pem import Fault, looks_like_pem
 from .problems import gettext_noop
 
 _ = gettext_noop
 
-LONGEST = 512  # characters; the longest of these exchanges' values has 36
+LONGEST = 512  # characters of a value that is no PEM; the longest known one has 95
 # Zero-width and direction marks that copying from a web page brings along.
 INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
 QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
@@ -32,9 +33,15 @@ class Pasted:
 
 def clean(exchange: Exchange, values: Mapping[str, object]) -> Pasted:
     """Reads api_key, secret and, where the exchange has one, passphrase from `values`."""
-    cleaned: dict[str, str] = {spec.name: strip(values.get(spec.name)) for spec in exchange.fields}
+    stripped: dict[str, str] = {spec.name: strip(values.get(spec.name)) for spec in exchange.fields}
+    try:
+        cleaned = exchange.normalise(stripped)
+    except Fault as fault:
+        return Pasted(faults={fault.field: fault.sentence})
     faults: dict[str, str] = {
-        spec.name: fault for spec in exchange.fields if (fault := fault_of(cleaned[spec.name]))
+        spec.name: sentence
+        for spec in exchange.fields
+        if (sentence := fault_of(cleaned[spec.name], multiline=spec.multiline))
     }
     if not faults and _swapped(exchange.fields, cleaned):
         faults[""] = _("API key and secret look swapped. Put each into the other's field.")
@@ -53,10 +60,12 @@ def strip(value: object) -> str:
     return text
 
 
-def fault_of(value: str) -> str:
+def fault_of(value: str, *, multiline: bool = False) -> str:
     """The sentence that says what is wrong with one value, or ""."""
     if not value:
         return _("Nothing was entered here.")
+    if multiline and looks_like_pem(value):
+        return ""  # the exchange's own file has read it
     if len(value) > LONGEST:
         return _("This is too long. Copy this one value alone.")
     if MASK.fullmatch(value):

@@ -112,4 +112,4 @@ def permissions_from(
     for name in Permissions.NAMES:
         values[name] = True if name in granted else denied
         evidence[name] = f"{call}: {granted.get(name, silence)}"
-    return Permissions(**values, evidence=evidence)
+    return Permissions.of(values, evidence)

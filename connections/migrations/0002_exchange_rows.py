@@ -1,11 +1,25 @@
-"""The rows of the exchanges that come first. Staff switch them; what is known is in code."""
+"""The rows of the exchanges in display order. Staff switch them; what is known is in code."""
 
 from django.db import migrations
 
 
+CODES = (
+    "mexc",
+    "kucoin",
+    "binance",
+    "okx",
+    "bitget",
+    "gate",
+    "htx",
+    "bingx",
+    "coinbase",
+    "bybit",
+)
+
+
 def add_rows(apps, schema_editor):
     Exchange = apps.get_model("connections", "Exchange")
-    for position, code in enumerate(("mexc", "kucoin"), start=1):
+    for position, code in enumerate(CODES, start=1):
         Exchange.objects.get_or_create(code=code, defaults={"position": position * 10})
 
 

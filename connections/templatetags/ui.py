@@ -26,8 +26,8 @@ MONOGRAM_COLORS = 11  # .mono-0 to .mono-10 in app.css
 def icon(name: str, extra: str = "") -> SafeString:
     """An icon of the sprite backfuture/icons.svg; always decoration, words stand beside it."""
     return format_html(
-        '<svg class="icon {}" aria-hidden="true"><use href="{}#{}"/></svg>',
-        extra,
+        '<svg class="{}" aria-hidden="true"><use href="{}#{}"/></svg>',
+        f"icon {extra}".strip(),
         static("backfuture/icons.svg"),
         name,
     )

@@ -225,6 +225,10 @@ def _active_orders(asked: Asked) -> Any:
     return _ok([])
 
 
+def _none(asked: Asked) -> Any:
+    return _ok([])
+
+
 def _futures_overview(asked: Asked) -> Any:
     currency = asked.request.params.get("currency", "XBT")
     free, used = (float(amount) for amount in asked.key.balances.get(currency, ("0", "0")))
@@ -237,6 +241,10 @@ def _private(path: str, answer: Answer, permission: str = "General") -> Endpoint
     return Endpoint("GET", path, answer, HOSTS, CLASSIC, permission)
 
 
+def _futures(path: str, answer: Answer) -> Endpoint:
+    return Endpoint("GET", path, answer, FUTURES_HOSTS, CLASSIC, "Futures")
+
+
 # Rights: "API-PERMISSION" of each call in KuCoin's own SDK.
 ENDPOINTS = (
     Endpoint("GET", "/api/v1/status", _status, HOSTS + FUTURES_HOSTS),
@@ -247,9 +255,8 @@ ENDPOINTS = (
     _private("/api/v1/accounts", _accounts),
     _private("/api/v1/orders", _orders),
     _private("/api/v1/hf/orders/active", _active_orders),
-    Endpoint(
-        "GET", "/api/v1/account-overview", _futures_overview, FUTURES_HOSTS, CLASSIC, "Futures"
-    ),
+    _futures("/api/v1/account-overview", _futures_overview),
+    _futures("/api/v1/positions", _none),
 )
 
 
