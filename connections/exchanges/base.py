@@ -285,8 +285,11 @@ class Exchange:
     def key_params(self, credentials: Credentials) -> dict[str, str]:
         return {}
 
-    async def key_facts(self, answer: Answer, ask: Ask, now: datetime) -> KeyFacts | Verdict:
-        """What the key endpoint's answer (already accepted) says, asking on where it must."""
+    async def key_facts(
+        self, answer: Answer, ask: Ask, now: datetime, api_key: str
+    ) -> KeyFacts | Verdict:
+        """What the key endpoint's answer (already accepted) says, asking on where it must.
+        `api_key` finds the own key where an exchange lists several."""
         raise NotImplementedError
 
     async def tell_apart(self, verdict: Verdict, ask: Ask) -> Verdict:

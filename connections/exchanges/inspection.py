@@ -132,7 +132,9 @@ class Inspection:
             answer, verdict = await self._look_elsewhere(answer, verdict)
         if verdict.ok:
             await self._end("key", call, answer, verdict)
-            found = await self.exchange.key_facts(answer, self.ask, self.now())
+            found = await self.exchange.key_facts(
+                answer, self.ask, self.now(), self.credentials.api_key
+            )
         elif verdict.problem in PROBED:
             found = await self.exchange.probe(verdict, self.ask)
         else:

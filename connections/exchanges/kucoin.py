@@ -242,7 +242,9 @@ class KuCoin(Exchange):
         }
         return Verdict() if proven.get(call.path) else Verdict("unexpected", code=SUCCESS)
 
-    async def key_facts(self, answer: Answer, ask: Ask, now: datetime) -> KeyFacts | Verdict:
+    async def key_facts(
+        self, answer: Answer, ask: Ask, now: datetime, api_key: str
+    ) -> KeyFacts | Verdict:
         data: dict[str, Any] = answer.data["data"]
         ips = words_of(data.get("ipWhitelist")) or ()
         return KeyFacts(

@@ -225,7 +225,9 @@ class Mexc(Exchange):
         field, kind = PROOF[call.path]
         return isinstance(data.get(field), kind)
 
-    async def key_facts(self, answer: Answer, ask: Ask, now: datetime) -> KeyFacts | Verdict:
+    async def key_facts(
+        self, answer: Answer, ask: Ask, now: datetime, api_key: str
+    ) -> KeyFacts | Verdict:
         data: dict[str, Any] = answer.data
         if data.get("status", "VALID") != "VALID":
             # Other words are not documented: the key is not usable, and we do not know why.
