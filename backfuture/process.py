@@ -30,8 +30,10 @@ def refuse_to_start_on_errors(status: int) -> None:
     """Runs Django's system checks, but not those of the database. Ends the process with
     `status` and every error's text when there is one."""
     from django.core import checks
+    from django.db import connections
 
     errors = [m for m in checks.run_checks() if m.is_serious() and not m.is_silenced()]
+    connections.close_all()  # a process forked from here must not share one
     if errors:
         sys.stderr.write("".join(f"{error}\n" for error in errors))
         sys.stderr.flush()

@@ -34,15 +34,18 @@ class WriteOnlyInput(forms.TextInput):
 class WriteOnlyText(forms.Textarea):
     """A text area that is never rendered with a value, for keys of several lines."""
 
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"class": "masked", "rows": 4, **(attrs or {})})
+
     def format_value(self, value: Any) -> str:
         return ""
 
 
-class SecretInput(forms.PasswordInput):
-    """A hidden input that is never rendered with a value."""
+class SecretInput(WriteOnlyInput):
+    """Shown as dots by the style sheet. Not a password input: browsers offer to store those."""
 
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
-        super().__init__(attrs, render_value=False)
+        super().__init__({"class": "masked", **(attrs or {})})
 
 
 class KeyForm(forms.Form):

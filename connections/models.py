@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from . import exchanges, vault
-from .exchanges.base import Permissions
+from .exchanges.base import MAIN, Permissions, Site
 
 
 class ExchangeQuerySet(models.QuerySet["Exchange"]):
@@ -142,6 +142,20 @@ class Connection(models.Model):
     @property
     def known_permissions(self) -> Permissions:
         return Permissions.from_stored(self.permissions)
+
+    @property
+    def place(self) -> str:
+        """The exchange, or the site of it where the account is: "KuCoin", "KuCoin EU"."""
+        return self._site.name or self.exchange.name
+
+    @property
+    def is_demo(self) -> bool:
+        return self._site.demo
+
+    @property
+    def _site(self) -> Site:
+        known = exchanges.EXCHANGES.get(self.exchange_id)
+        return known.site(self.site) if known else MAIN
 
     @property
     def works(self) -> bool:

@@ -141,9 +141,9 @@ def _not_working(connection: Connection) -> Status:
     if connection.status == Connection.Status.REFUSED:
         word = gettext("Withdrawal enabled (refused)")
         return Status(word, "red", "shield-x", problem.cause)
-    if connection.problem == "unavailable":
+    if problem.may_pass:  # "Exchange unavailable" and its like
         sentence = gettext("Nothing for you to do. We test again by ourselves.")
-        return Status(gettext("Exchange unavailable"), "secondary", "cloud-off", sentence)
+        return Status(problem.title, "secondary", "cloud-off", sentence)
     word = gettext("Needs attention: %(problem)s") % {"problem": problem.title}
     return Status(word, "red", "alert", problem.cause)
 
@@ -162,7 +162,7 @@ def explain(code: str, exchange_code: str, *, seen_ip: str = "") -> Explanation:
     facts = {
         "exchange": exchanges.name_of(exchange_code),
         "ip": seen_ip,
-        "server_ips": server_ips(exchange) or gettext("(ask the operator of this site)"),
+        "server_ips": server_ips(exchange) or seen_ip or gettext("(ask the operator)"),
     }
     cause = gettext(problem.cause).format(**facts)
     if seen_ip and code == "ip_not_allowed":
@@ -207,10 +207,16 @@ def _mark(name: str, value: Known, permissions: Permissions) -> PermissionMark:
         name=name,
         label=str(PERMISSION_LABELS[name]),
         value=value,
-        word=yes_no_unknown(value),
+        word=_word(name, value, permissions),
         tone=_tone(name, value),
         evidence=permissions.evidence.get(name, ""),
     )
+
+
+def _word(name: str, value: Known, permissions: Permissions) -> str:
+    if value and name == "futures_trade" and "futures" in permissions.closed:
+        return gettext("yes, but no futures account is opened")
+    return yes_no_unknown(value)
 
 
 def _tone(name: str, value: Known) -> Literal["good", "bad", "neutral", "unknown"]:
@@ -238,7 +244,7 @@ def step_lines(test: ConnectionTest) -> list[StepLine]:
         if name == "products" and name not in done:
             continue  # only asked for keys that may trade futures
         lines.append(_line(name, done.get(name), ahead))
-        if name not in done and ahead == "running":
+        if ahead == "running" and lines[-1].state == "running":
             ahead = "waiting"
     return lines
 
