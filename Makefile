@@ -15,7 +15,7 @@ OURS := SECRET_KEY FERNET_KEYS FINGERPRINT_PEPPER VAULT_PUBLIC_KEYS VAULT_PRIVAT
 	DATABASE_URL CACHE_URL CELERY_BROKER_URL EMAIL_URL EXCHANGE_PROXY_URL ALLOWED_HOSTS DEBUG
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-services test-browser lint types requirements bench-start clean \
+.PHONY: help run demo test test-services test-browser lint types requirements bench-start bench-inspect clean \
 	venv packages dev-packages
 
 help: ## list what there is
@@ -67,6 +67,9 @@ requirements: dev-packages ## pin requirements*.in with hashes
 
 bench-start: dev-packages ## start-up time and memory, beside a bare Django project
 	@$(PY) tests/bench_start.py
+
+bench-inspect: dev-packages ## keys a second, beside plain ccxt and bare aiohttp
+	@$(PY) -m tests.bench_inspect
 
 clean: ## remove the virtual environment and caches; var/ and .env stay
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov

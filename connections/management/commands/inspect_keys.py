@@ -128,6 +128,7 @@ def as_line(given_id: Any, exchange: str, report: KeyReport) -> dict[str, Any]:
         "permissions": facts.permissions.as_dict(),
         "ip_restricted": facts.ip_restricted,
         "seen_ip": report.seen_ip or None,
+        "site": report.site or None,
         "created_at": _iso(facts.created_at),
         "expires_at": _iso(facts.expires_at),
         "uid": facts.uid or None,
