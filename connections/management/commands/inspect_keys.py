@@ -10,9 +10,9 @@ import asyncio
 import json
 import sys
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -23,6 +23,7 @@ from connections.exchanges.base import KeyReport
 from connections.presentation import explain
 
 LONGEST_LINE = 64 * 1024  # characters
+AHEAD = 2  # times the concurrency
 
 
 class UnusableLine(Exception):
@@ -46,26 +47,40 @@ class Command(BaseCommand):
             )
 
     async def _inspect_all(self, concurrency: int) -> int:
-        unusable = 0
+        unusable = done = 0
         async with client.Client(connections=concurrency) as session:
-            async for line in _in_order(_lines(sys.stdin), session, concurrency):
+            async for line in _in_order(sys.stdin, session, concurrency):
                 unusable += "error" in line
+                done += 1
                 self.stdout.write(json.dumps(line, ensure_ascii=False))
+                self._show_progress(done)
         return unusable
 
-
-def _lines(stream: Iterable[str]) -> Iterator[str]:
-    return (line for line in stream if line.strip())
+    def _show_progress(self, done: int) -> None:
+        if self.stderr.isatty():
+            self.stderr.write(f"\r{done} keys inspected", ending="")
 
 
 async def _in_order(
-    lines: Iterator[str], session: client.Client, concurrency: int
+    stream: Iterable[str], session: client.Client, concurrency: int
 ) -> AsyncIterator[dict[str, Any]]:
-    """Results in the order of the lines, with `concurrency` under way and no more in memory."""
-    under_way = [asyncio.create_task(_result(line, session)) for line in islice(lines, concurrency)]
-    while under_way:
-        yield await under_way.pop(0)
-        under_way += [asyncio.create_task(_result(line, session)) for line in islice(lines, 1)]
+    """Results in the order of the lines: `concurrency` keys under way, and as many again finished
+    ahead of a slow one, so that memory does not grow with the input."""
+    lines = (line for line in stream if line.strip())
+    gate = asyncio.Semaphore(concurrency)
+    ahead: deque[asyncio.Task[dict[str, Any]]] = deque()
+
+    async def one(line: str) -> dict[str, Any]:
+        async with gate:
+            return await _result(line, session)
+
+    # Reading waits in a thread: a slow writer must not hold up the keys under way.
+    while (line := await asyncio.to_thread(next, lines, None)) is not None:
+        ahead.append(asyncio.create_task(one(line)))
+        while len(ahead) >= AHEAD * concurrency or (ahead and ahead[0].done()):
+            yield await ahead.popleft()
+    while ahead:
+        yield await ahead.popleft()
 
 
 async def _result(line: str, session: client.Client) -> dict[str, Any]:
