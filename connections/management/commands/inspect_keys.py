@@ -13,6 +13,7 @@ from argparse import ArgumentParser
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -53,6 +54,7 @@ class Command(BaseCommand):
                 unusable += "error" in line
                 done += 1
                 self.stdout.write(json.dumps(line, ensure_ascii=False))
+                self.stdout.flush()
                 self._show_progress(done)
         return unusable
 
@@ -74,13 +76,23 @@ async def _in_order(
         async with gate:
             return await _result(line, session)
 
-    # Reading waits in a thread: a slow writer must not hold up the keys under way.
-    while (line := await asyncio.to_thread(next, lines, None)) is not None:
-        ahead.append(asyncio.create_task(one(line)))
-        while len(ahead) >= AHEAD * concurrency or (ahead and ahead[0].done()):
-            yield await ahead.popleft()
-    while ahead:
-        yield await ahead.popleft()
+    def read() -> asyncio.Task[str | None]:
+        # In a thread: a slow writer must not hold up the keys under way.
+        return asyncio.create_task(asyncio.to_thread(next, lines, None))
+
+    reading: asyncio.Task[str | None] | None = read()
+    while reading or ahead:
+        awaited: set[asyncio.Task[Any]] = set(islice(ahead, 1))
+        if reading and len(ahead) < AHEAD * concurrency:
+            awaited.add(reading)
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        while ahead and ahead[0].done():
+            yield ahead.popleft().result()
+        if reading and reading.done():
+            line = reading.result()
+            reading = None if line is None else read()
+            if line is not None:
+                ahead.append(asyncio.create_task(one(line)))
 
 
 async def _result(line: str, session: client.Client) -> dict[str, Any]:
