@@ -138,6 +138,27 @@ class TestInspectKeys:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["outcome"] == "connected"
 
+    def test_caller_may_wait_for_each_report(self, simulator):
+        """A program that keeps the pipe open and reads before it writes on."""
+        asked = subprocess.Popen(
+            [sys.executable, "manage.py", "inspect_keys"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "backfuture.settings",
+                "EXCHANGE_GATEWAY_URL": simulator.url,
+            },
+        )
+        for scenario in ("good", "read_only"):
+            asked.stdin.write(line_of(sample("mexc", scenario), id=scenario) + "\n")
+            asked.stdin.flush()
+            assert json.loads(asked.stdout.readline())["id"] == scenario
+        asked.stdin.close()
+        assert asked.wait(20) == 0
+
 
 class TestKeysCreate:
     def create(self, folder: Path) -> None:
