@@ -95,8 +95,7 @@ def cards() -> list[Card]:
         for code, exchange in exchanges.EXCHANGES.items()
         if (row := rows.get(code))
     ]
-    known.sort(key=lambda card: (not card.offered, rows[card.code].position))
-    return known + [Card(code, name, offered=False) for code, name in exchanges.PLANNED.items()]
+    return sorted(known, key=lambda card: (not card.offered, rows[card.code].position))
 
 
 def notices() -> list[tuple[str, str]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +155,16 @@ REPLAYED = [
 def test_recorded_answer_is_read_right(simulator: Simulator, case: dict[str, Any], status: int):
     key = sample(case["exchange"], "good")
     expected = EXPECTATIONS[case["exchange"]]
+    if case["id"] in expected.about:
+        key = replace(key, api_key=expected.about[case["id"]])
+        simulator.add(key)
     _serve(simulator, case, status)
     report = inspect(key)
     meaning = expected.argued.get(case["id"], (case["meaning"], ""))[0]
     if meaning == "ok":
-        _assert_permissions(report, case["permissions"])
+        beyond = expected.unrecorded.get(case["id"], frozenset())
+        told = {name: case["permissions"][name] for name in case["permissions"].keys() - beyond}
+        _assert_permissions(report, told)
         return
     assert report.problem == meaning
     if meaning == "ambiguous":
@@ -170,6 +178,7 @@ def _serve(simulator: Simulator, case: dict[str, Any], status: int) -> None:
         simulator.answer(method, path, other_status, body)
     if case["meaning"] == "ok":
         method, path = case["request"]["method"], case["request"]["path"]
+        path = path.partition("?")[0]
         path = path.replace("/api/ua/v1/user/api-key", exchange.key_call.path)  # KuCoin's twin
         simulator.answer(method, path, status, case["body"])
         return
@@ -178,7 +187,8 @@ def _serve(simulator: Simulator, case: dict[str, Any], status: int) -> None:
             simulator.answer(call.method, call.path, status, case["body"])
 
 
-NAMES = {"internal_transfer": "transfer"}
+NAMES = {"internal_transfer": "transfer", "universal_transfer": "transfer"}
+NO_RULE_ASKS = {"portfolio_margin"}
 
 
 def _assert_permissions(report: KeyReport, expected: dict[str, Any]) -> None:
@@ -186,10 +196,12 @@ def _assert_permissions(report: KeyReport, expected: dict[str, Any]) -> None:
     for name, value in expected.items():
         if name in {"created_at", "expires_at"}:
             moment = getattr(facts, name)
+            if isinstance(value, int):
+                value = datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             assert (moment and moment.strftime("%Y-%m-%dT%H:%M:%SZ")) == value, name
         elif name == "ip_restricted":
             assert facts.ip_restricted is value
-        elif value is not None:
+        elif value is not None and name not in NO_RULE_ASKS:
             assert getattr(facts.permissions, NAMES.get(name, name)) is value, name
 
 
@@ -246,8 +258,11 @@ def test_request_is_what_ccxt_itself_would_send(monkeypatch, exchange, call):
     signer = client._signer(exchange.code)
     monkeypatch.setattr(signer, "nonce", lambda: 1_790_274_000_000)
     monkeypatch.setattr(signer, "milliseconds", lambda: 1_790_274_000_000)
+    monkeypatch.setattr(signer, "seconds", lambda: 1_790_274_000)
+    monkeypatch.setattr(signer, "random_bytes", lambda length: "0" * length)
     credentials = pasted(sample(exchange.code, "good"))
-    ours = client.sign(exchange.code, call, call.params, credentials)
+    params = {**call.params, **dict.fromkeys(re.findall("{(.*?)}", call.path), "7")}
+    ours = client.sign(exchange.code, call, params, credentials)
 
     sent: dict[str, Any] = {}
 
@@ -260,13 +275,13 @@ def test_request_is_what_ccxt_itself_would_send(monkeypatch, exchange, call):
     if call.signed:
         signer.apiKey, signer.secret = credentials.api_key, credentials.secret
         signer.password = credentials.passphrase
-    getattr(signer, _implicit(call))(dict(call.params))
+    getattr(signer, _implicit(call))(dict(params))
     signer.apiKey = signer.secret = signer.password = ""
     assert sent == {name: ours[name] for name in sent}
 
 
 def _implicit(call) -> str:
-    words = call.endpoint.replace("-", "/").replace("_", "/").split("/")
+    words = re.sub("[{}]", "", re.sub("[-_]", "/", call.endpoint)).split("/")
     path = "".join(word[0].upper() + word[1:] for word in words)
     first, *rest = call.api
     return first + "".join(word.capitalize() for word in rest) + call.method.capitalize() + path

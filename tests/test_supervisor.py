@@ -215,8 +215,10 @@ class TestRunning:
         assert others.items() <= running.all_leaders().items()
 
     def test_visitors_wait_while_the_web_server_starts_again(self, running):
-        os.kill(running.all_leaders()["web"], signal.SIGKILL)
-        wait_for(lambda: "web" not in running.leaders())
+        web = running.all_leaders()["web"]
+        group = {pid for pid, (_, _, leader) in processes().items() if leader == web}
+        os.kill(web, signal.SIGKILL)
+        wait_for(lambda: gone(group))  # an orphan of it could still take a visitor with it
         assert running.page() == 200
 
     def test_it_waits_longer_each_time(self, running):

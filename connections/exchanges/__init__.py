@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from .base import Exchange
+from .binance import Binance
+from .bingx import BingX
+from .bitget import Bitget
+from .bybit import Bybit
+from .coinbase import Coinbase
+from .gate import Gate
+from .htx import Htx
 from .kucoin import KuCoin
 from .mexc import Mexc
+from .okx import Okx
 
-EXCHANGES: dict[str, Exchange] = {exchange.code: exchange for exchange in (Mexc(), KuCoin())}
-
-# On their way: shown as not yet offered. Code -> name.
-PLANNED = {
-    "binance": "Binance",
-    "okx": "OKX",
-    "bitget": "Bitget",
-    "gate": "Gate.io",
-    "htx": "HTX",
-    "bingx": "BingX",
-    "coinbase": "Coinbase",
-    "bybit": "Bybit",
+EXCHANGES: dict[str, Exchange] = {
+    exchange.code: exchange
+    for exchange in (
+        Mexc(),
+        KuCoin(),
+        Binance(),
+        Okx(),
+        Bitget(),
+        Gate(),
+        Htx(),
+        BingX(),
+        Coinbase(),
+        Bybit(),
+    )
 }
 
-__all__ = ["EXCHANGES", "PLANNED", "Exchange", "get", "name_of"]
+
+__all__ = ["EXCHANGES", "Exchange", "get", "name_of"]
 
 
 def get(code: str) -> Exchange:
@@ -29,4 +40,4 @@ def get(code: str) -> Exchange:
 
 
 def name_of(code: str) -> str:
-    return EXCHANGES[code].name if code in EXCHANGES else PLANNED.get(code, code)
+    return EXCHANGES[code].name if code in EXCHANGES else code

@@ -282,6 +282,11 @@ class Exchange:
         """Pasted values, stripped, in the form this exchange takes. Raises pem.Fault."""
         return values
 
+    def key_call_at(self, site: Site) -> Call:
+        """What shows whether `site` knows a key: another call where it has no key endpoint. The
+        success of another call goes to `probe`."""
+        return self.key_call
+
     def key_params(self, credentials: Credentials) -> dict[str, str]:
         return {}
 
@@ -292,8 +297,9 @@ class Exchange:
         `api_key` finds the own key where an exchange lists several."""
         raise NotImplementedError
 
-    async def tell_apart(self, verdict: Verdict, ask: Ask) -> Verdict:
-        """A second call that separates the causes of an ambiguous refusal, where one exists."""
+    async def tell_apart(self, verdict: Verdict, ask: Ask) -> KeyFacts | Verdict:
+        """A second call that separates the causes of an ambiguous refusal, where one exists. Facts
+        where the key endpoint refused only in passing."""
         return verdict
 
     async def probe(self, refusal: Verdict, ask: Ask) -> KeyFacts | Verdict:

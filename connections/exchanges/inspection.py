@@ -39,7 +39,11 @@ TEST_LIMIT_S = 30.0
 EXPIRES_SOON = timedelta(days=14)
 SEEN_LIMIT = 200  # balances kept with a test
 PROBED = {"no_permission", "unexpected"}  # refusals of the key endpoint that other calls may settle
-NO_ANSWER = {"unavailable", "rate_limited", "clock_skew"}  # says nothing about whose key it is
+# What only a site that knows the key says of it; pages of an edge network say other things.
+OF_THIS_KEY = frozenset(
+    ("", "bad_secret", "bad_passphrase", "ip_not_allowed")
+    + ("no_permission", "key_expired", "key_disabled")
+)
 
 ReadBalances = Callable[[str, list[Mapping[str, Any]]], tuple[Balance, ...]]
 OnStep = Callable[[tuple[Step, ...]], Awaitable[None]]
@@ -125,17 +129,18 @@ class Inspection:
         await self._end("clock", call, answer, verdict)
 
     async def _read_key(self) -> None:
-        call = self.exchange.key_call
+        call = self.exchange.key_call_at(self.site)
         answer = await self._begin("key", call, self._key_params())
         verdict = self.exchange.verdict(call, answer)
         if verdict.elsewhere:
             answer, verdict = await self._look_elsewhere(answer, verdict)
-        if verdict.ok:
+            call = self.exchange.key_call_at(self.site)
+        if verdict.ok and call == self.exchange.key_call:
             await self._end("key", call, answer, verdict)
             found = await self.exchange.key_facts(
                 answer, self.ask, self.now(), self.credentials.api_key
             )
-        elif verdict.problem in PROBED:
+        elif verdict.ok or verdict.problem in PROBED:
             found = await self.exchange.probe(verdict, self.ask)
         else:
             found = verdict
@@ -148,14 +153,18 @@ class Inspection:
             await self._end("permissions" if verdict.ok else "key", call, answer, found)
 
     async def _look_elsewhere(self, answer: Answer, verdict: Verdict) -> tuple[Answer, Verdict]:
-        """The first other site that knows the key; from there on the test goes on there."""
-        for site in (MAIN, *self.exchange.sites):
-            if site == self.site:
-                continue
-            ask = self.ask_at(site)
-            second = await ask(self.exchange.key_call, self._key_params())
-            told = self.exchange.verdict(self.exchange.key_call, second)
-            if told.problem not in NO_ANSWER and not told.elsewhere:
+        """The first other site that knows the key; from there on the test goes on there. All are
+        asked at once: one that hangs must not use up the time of the test."""
+        params = self._key_params()
+        others = [site for site in (MAIN, *self.exchange.sites) if site != self.site]
+        asks = [self.ask_at(site) for site in others]
+        calls = [self.exchange.key_call_at(site) for site in others]
+        answers = await asyncio.gather(
+            *(ask(call, params) for ask, call in zip(asks, calls, strict=True))
+        )
+        for site, ask, call, second in zip(others, asks, calls, answers, strict=True):
+            told = self.exchange.verdict(call, second)
+            if not told.elsewhere and OF_THIS_KEY.issuperset(told.causes or (told.problem,)):
                 self.site, self.ask = site, ask
                 return second, told
         return answer, verdict
@@ -236,7 +245,7 @@ class Inspection:
 
     async def _note(self, name: StepName, verdict: Verdict) -> None:
         """A step read from the key step's answer or from its probes: no request of its own."""
-        call = str(self.exchange.key_call)
+        call = str(self.exchange.key_call_at(self.site))
         await self._show(Step(name, verdict.ok, call=call, code=verdict.code))
         if not verdict.ok:
             raise Stop(verdict)

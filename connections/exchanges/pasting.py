@@ -16,6 +16,9 @@ from .problems import gettext_noop
 _ = gettext_noop
 
 LONGEST = 512  # characters of a value that is no PEM; the longest known one has 95
+# Of anything at all, key files and RSA keys included: looking for a PEM in much more takes minutes.
+LONGEST_PASTED = 10_000
+TOO_LONG = _("This is too long. Copy this one value alone.")
 # Zero-width and direction marks that copying from a web page brings along.
 INVISIBLE = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
 QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019"}
@@ -34,6 +37,8 @@ class Pasted:
 def clean(exchange: Exchange, values: Mapping[str, object]) -> Pasted:
     """Reads api_key, secret and, where the exchange has one, passphrase from `values`."""
     stripped: dict[str, str] = {spec.name: strip(values.get(spec.name)) for spec in exchange.fields}
+    if huge := [name for name, text in stripped.items() if len(text) > LONGEST_PASTED]:
+        return Pasted(faults=dict.fromkeys(huge, TOO_LONG))
     try:
         cleaned = exchange.normalise(stripped)
     except Fault as fault:
@@ -67,7 +72,7 @@ def fault_of(value: str, *, multiline: bool = False) -> str:
     if multiline and looks_like_pem(value):
         return ""  # the exchange's own file has read it
     if len(value) > LONGEST:
-        return _("This is too long. Copy this one value alone.")
+        return TOO_LONG
     if MASK.fullmatch(value):
         return _("This is the masked form of a key, not the key itself. Copy the real value.")
     if any(character.isspace() for character in value):

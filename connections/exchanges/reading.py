@@ -70,9 +70,9 @@ def iso_moment(value: Any) -> datetime | None:
         return None
     try:
         read = datetime.fromisoformat(value)
-    except ValueError:
+        return read.astimezone(UTC) if read.tzinfo else None
+    except (ValueError, OverflowError):  # the first and the last year have no neighbours
         return None
-    return read.astimezone(UTC) if read.tzinfo else None
 
 
 def whole_number(value: Any) -> int | None:

@@ -16,7 +16,8 @@ class Expectations:
     problem. `not_asked` names recorded answers that no call of the test can meet, and why.
     `argued` names those we read in another way than their `meaning`, and why. `beside` gives
     further answers while one is replayed. `test_orders` are POST calls that the exchange itself
-    documents as changing nothing. `permissions` renames a recorded permission to ours."""
+    documents as changing nothing. `about` names the API key that a recorded answer tells of, where
+    the key must be found in it; `unrecorded` the facts we read beyond an answer's record."""
 
     host: str
     scenarios: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -24,6 +25,8 @@ class Expectations:
     argued: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     beside: Mapping[str, tuple[Served, ...]] = field(default_factory=dict)
     test_orders: frozenset[tuple[str, str]] = frozenset()
+    about: Mapping[str, str] = field(default_factory=dict)
+    unrecorded: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 # Scenario -> outcome and problem, for every exchange that says nothing else.

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from . import EXCHANGES, SAMPLE_KEYS, SEEN_IP, KeySpec, Simulator
 
 TITLES = ("exchange", "scenario", "api key", "secret", "passphrase", "what happens")
+WIDEST = 96  # private keys stick out of their column
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,9 +48,15 @@ def serve(host: str, port: int, seen_ip: str) -> None:
 
 def table(keys: Iterable[KeySpec]) -> str:
     """The sample keys in columns, with the values to paste."""
-    rows = [TITLES, *(tuple(_as_dict(key).values()) for key in keys)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
+    rows = [TITLES, *(_cells(key) for key in keys)]
+    longest = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
+    widths = [min(width, WIDEST) for width in longest]
     return "\n".join(_line(row, widths) for row in rows)
+
+
+def _cells(key: KeySpec) -> tuple[str, ...]:
+    # A private key of several lines stays in its row; it may be pasted with these escapes.
+    return tuple(value.replace("\n", "\\n") for value in _as_dict(key).values())
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

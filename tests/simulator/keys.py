@@ -47,7 +47,9 @@ class KeySpec:
     `ip_whitelist` empty means unrestricted; `ip_allowed` False refuses every address.
     `balances` maps a currency to free and used amount. `remaining_days` is what the exchange
     declares; whether the key has ended is said by `expired`. `wrong_secret` and
-    `wrong_passphrase` are what the scenario has people paste in place of the true value.
+    `wrong_passphrase` are what the scenario has people paste in place of the true value. `site` is
+    the one foreign host that knows the key, where it is not of the main site. `own` holds what a
+    single exchange tells of a key or its account, by that exchange's names.
     """
 
     exchange: str
@@ -71,6 +73,8 @@ class KeySpec:
     delay_s: float = 0.0
     fault: str | None = None
     note: str = ""
+    site: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
     wrong_secret: str = field(default="", repr=False)
     wrong_passphrase: str = field(default="", repr=False)
     written_at: datetime = field(

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from typing import Final
 
+from .binance import BINANCE
+from .bingx import BINGX
+from .bitget import BITGET
+from .bybit import BYBIT
+from .coinbase import COINBASE
+from .gate import GATE
+from .htx import HTX
 from .keys import KeySpec
 from .kucoin import KUCOIN
 from .mexc import MEXC
+from .okx import OKX
 from .wire import Exchange
 
-EXCHANGES: Final[tuple[Exchange, ...]] = (MEXC, KUCOIN)
+EXCHANGES: Final[tuple[Exchange, ...]] = (
+    MEXC,
+    KUCOIN,
+    BINANCE,
+    OKX,
+    BITGET,
+    GATE,
+    HTX,
+    BINGX,
+    COINBASE,
+    BYBIT,
+)
 SAMPLE_KEYS: Final[tuple[KeySpec, ...]] = tuple(
     key for exchange in EXCHANGES for key in exchange.samples
 )

@@ -141,10 +141,11 @@ class Simulator:
         body: Any,
         host: str | None = None,
         headers: Mapping[str, str] | None = None,
+        reason: str = "",
     ) -> None:
         """Answers so from now on, whoever asks. Text and bytes are sent as they are, anything
         else as JSON. `path` and `method` may be "*"; no `host` means every host."""
-        self._recorded[method, host or ANY, path] = Reply(status, body, headers or {})
+        self._recorded[method, host or ANY, path] = Reply(status, body, headers or {}, reason)
 
     def clear_answers(self) -> None:
         self._recorded.clear()
@@ -219,4 +220,5 @@ async def _read(http: web.BaseRequest) -> Request:
 
 def _response(reply: Reply) -> web.Response:
     headers = {"Content-Type": reply.content_type, **reply.headers}
-    return web.Response(status=reply.status, body=reply.content, headers=headers)
+    reason = reply.reason or None
+    return web.Response(status=reply.status, reason=reason, body=reply.content, headers=headers)

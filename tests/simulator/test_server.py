@@ -27,6 +27,26 @@ BOTH = pytest.mark.parametrize("exchange", ["mexc", "kucoin"])
 LOOKS = {
     "mexc": (r"mx0\w{15}", r"[0-9a-f]{32}", r""),
     "kucoin": (r"[0-9a-f]{24}", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", r"\S{7,32}"),
+    "bitget": (r"bg_[0-9a-f]{32}", r"[0-9a-f]{64}", r"[0-9A-Za-z]{8,32}"),
+    "gate": (r"[0-9a-f]{32}", r"[0-9a-f]{64}", r""),
+    "coinbase": (
+        r"(organizations/[0-9a-f-]{36}/apiKeys/)?[0-9a-f-]{36}",
+        r"[0-9A-Za-z+/]{86}==|-----BEGIN EC PRIVATE KEY-----.+-----END EC PRIVATE KEY----- ?",
+        r"",
+    ),
+    "binance": (
+        r"[0-9A-Za-z]{64}",
+        r"[0-9A-Za-z]{64}|-----BEGIN PRIVATE KEY-----\n(?s:.+)\n-----END PRIVATE KEY-----\n",
+        r"",
+    ),
+    "htx": (r"[0-9a-f]{8}(-[0-9a-z]{8,10}){3}", r"[0-9a-f]{8}(-[0-9a-f]{5,8}){3}", r""),
+    "bingx": (r"[0-9A-Za-z]{64}", r"[0-9A-Za-z]{64}", r""),
+    "okx": (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", r"[0-9A-F]{32}", r"\S{8,32}"),
+    "bybit": (
+        r"\w{18}",
+        r"\w{36}|-----BEGIN PRIVATE KEY-----\n(?s:.+)\n-----END PRIVATE KEY-----\n",
+        r"",
+    ),
 }
 
 

@@ -36,11 +36,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`body` is sent as it is when it is text or bytes, as JSON otherwise."""
+    """`body` is sent as it is when it is text or bytes, as JSON otherwise. `reason` is the HTTP
+    reason phrase, where it is not the usual one."""
 
     status: int
     body: Any
     headers: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
 
     @property
     def content(self) -> bytes:
@@ -127,7 +129,8 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Exchange:
-    """`foreign_hosts` are regional sites: the same API, but none of our keys exists there."""
+    """`foreign_hosts` are regional sites: the same API, but only the keys of that site (KeySpec's
+    `site`) exist there."""
 
     code: str
     endpoints: tuple[Endpoint, ...]
@@ -149,10 +152,13 @@ class Exchange:
     def key_behind(self, request: Request, world: World) -> KeySpec | None:
         """The key that a signed request names, proven or not."""
         endpoint = self.endpoint(request)
-        if endpoint is None or endpoint.family is None or request.host in self.foreign_hosts:
+        if endpoint is None or endpoint.family is None:
             return None
         key = world.keys.get(endpoint.family.api_key(request))
-        return key if key and key.exchange == self.code and not key.deleted else None
+        if key is None or key.exchange != self.code or key.deleted:
+            return None
+        here = request.host if request.host in self.foreign_hosts else ""
+        return key if key.site == here else None
 
     def reply(self, request: Request, world: World) -> Reply:
         endpoint = self.endpoint(request)
