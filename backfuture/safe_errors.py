@@ -10,7 +10,7 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 class NoLocals(SafeExceptionReporterFilter):
-    """Never shows POST data, frame variables or cookies, whether DEBUG is on or off."""
+    """Never shows POST data, frame variables, cookies or settings, whether DEBUG is on or off."""
 
     def is_active(self, request: HttpRequest | None) -> bool:
         return True
@@ -22,6 +22,10 @@ class NoLocals(SafeExceptionReporterFilter):
 
     def get_traceback_frame_variables(self, request: Any, tb_frame: Any) -> ItemsView[str, Any]:
         return {}.items()
+
+    def get_safe_settings(self) -> dict[str, Any]:
+        # Django hides by name, and addresses with passwords have harmless names.
+        return {}
 
     def get_safe_cookies(self, request: HttpRequest | None) -> dict[str, Any]:
         return {}

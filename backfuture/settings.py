@@ -11,7 +11,7 @@ from . import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environment.read(Path(os.environ.get("ENV_FILE", BASE_DIR / ".env")))
-VAR_DIR = Path(env("VAR_DIR", default=str(BASE_DIR / "var")))
+VAR_DIR = BASE_DIR / env("VAR_DIR", default="var")
 
 # --- who and where -----------------------------------------------------------------------
 DEBUG = env.switch("DEBUG")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from . import services, tasks
+from .forms import clean_name
 from .models import Connection, ConnectionTest, Credential, Exchange
 from .presentation import explain, status_of
 
@@ -35,8 +37,20 @@ class ExchangeAdmin(ReadOnlyAdmin):
     readonly_fields = ("code",)
 
 
+class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Says that a name is taken: the owner is not a field here, so Django does not check it."""
+
+    def clean_name(self) -> str:
+        name = clean_name(str(self.cleaned_data["name"]))
+        same = Connection.objects.filter(owner=self.instance.owner, name__iexact=name)
+        if same.exclude(pk=self.instance.pk).exists():
+            raise forms.ValidationError(_("The owner already has a connection of this name."))
+        return name
+
+
 @admin.register(Connection)
 class ConnectionAdmin(ReadOnlyAdmin):
+    form = ConnectionForm
     list_display = (
         "name",
         "owner",
@@ -110,7 +124,16 @@ class ConnectionAdmin(ReadOnlyAdmin):
             .exists()
         )
 
-    @admin.action(description=_("Test again"))
+    def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
+        """A pause drops the test under way, and its end asks for a new one."""
+        if "paused_at" in form.changed_data and obj.paused_at:
+            services.pause(obj)
+        elif "paused_at" in form.changed_data:
+            tasks.wake(services.resume(obj, by=request.user))
+        if "name" in form.changed_data:
+            services.rename(obj, obj.name)
+
+    @admin.action(description=_("Test again"), permissions=["change"])
     def test_again(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
         asked = 0
         for connection in queryset:

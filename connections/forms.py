@@ -94,10 +94,15 @@ class NameForm(forms.Form):
     )
 
     def clean_name(self) -> str:
-        name = " ".join(str(self.cleaned_data["name"]).split())
-        if not name.isprintable():
-            raise forms.ValidationError(_("Use letters, digits and signs that can be printed."))
-        return name
+        return clean_name(str(self.cleaned_data["name"]))
+
+
+def clean_name(typed: str) -> str:
+    """A connection's name with single blanks. Raises ValidationError."""
+    name = " ".join(typed.split())
+    if not name.isprintable():
+        raise forms.ValidationError(_("Use letters, digits and signs that can be printed."))
+    return name
 
 
 class ConnectForm(NameForm, KeyForm):

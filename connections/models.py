@@ -69,7 +69,9 @@ class ConnectionQuerySet(models.QuerySet["Connection"]):
         """With everything a row of the list shows."""
         return self.select_related("exchange", "owner").prefetch_related(
             models.Prefetch(
-                "credentials", Credential.objects.filter(state=Credential.State.ACTIVE), "active"
+                "credentials",
+                Credential.objects.filter(state=Credential.State.ACTIVE).defer("sealed"),
+                "active",
             ),
             models.Prefetch("tests", ConnectionTest.objects.open(), "open_tests"),
         )
@@ -225,7 +227,15 @@ class ConnectionTestQuerySet(models.QuerySet["ConnectionTest"]):
 
     def waiting_too_long(self) -> ConnectionTestQuerySet:
         """Claimable, and no message seems to be on its way: the sweep wakes these again."""
-        return self.claimable().filter(queued_at__lt=timezone.now() - timedelta(seconds=3))
+        return (
+            self.claimable()
+            .unpaused()
+            .filter(queued_at__lt=timezone.now() - timedelta(seconds=3))
+            .order_by("queued_at")
+        )
+
+    def unpaused(self) -> ConnectionTestQuerySet:
+        return self.filter(connection__paused_at=None, connection__exchange__paused=False)
 
 
 class ConnectionTest(models.Model):
@@ -275,7 +285,7 @@ class ConnectionTest(models.Model):
     site = models.CharField(_("site"), max_length=20, blank=True)
     label = models.CharField(_("key's label"), max_length=100, blank=True)
     balances = models.JSONField(_("balances"), default=list)
-    skew_ms = models.IntegerField(null=True)
+    skew_ms = models.BigIntegerField(null=True)
 
     objects = ConnectionTestQuerySet.as_manager()
 
@@ -318,6 +328,9 @@ class AccessEvent(models.Model):
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
+    # What it was about, for when connection and key are gone.
+    key_hint = models.CharField(max_length=4, blank=True)
+    key_fingerprint = models.CharField(max_length=64, blank=True)
     why = models.CharField(max_length=60)
     task_id = models.CharField(max_length=64, blank=True)
     at = models.DateTimeField(default=timezone.now, db_index=True)

@@ -74,7 +74,6 @@ class Panel:
     again_in: int
     retry_at: datetime | None
     new_key: bool  # the test is about a key that is to replace the one in use
-    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +180,14 @@ def _status(connection: Connection, test: ConnectionTest | None) -> Status:
         exchange=connection.exchange,
         status=test.outcome or Connection.Status.NEW,
         problem=test.problem,
-        key_expires_at=test.key_expires_at,
+        # A test of long ago is told by what it found, not by what has expired since.
+        key_expires_at=test.key_expires_at if _still_ahead(test) else None,
     )
     return status_of(as_found, testing=test.is_open)
+
+
+def _still_ahead(test: ConnectionTest) -> bool:
+    return test.key_expires_at is not None and test.key_expires_at > timezone.now()
 
 
 def _explanation(test: ConnectionTest | None) -> Explanation | None:

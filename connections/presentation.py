@@ -98,7 +98,7 @@ def status_of(connection: Connection, *, testing: bool) -> Status:
         )
     if testing:
         return Status(gettext("Testing"), "blue", "refresh", gettext("The test is under way."))
-    if connection.suspicion:
+    if connection.suspicion and connection.next_test_at:
         return _in_doubt(connection)
     if connection.works:
         return _working(connection)
@@ -107,12 +107,16 @@ def status_of(connection: Connection, *, testing: bool) -> Status:
 
 def _in_doubt(connection: Connection) -> Status:
     problem = explain(connection.suspicion, connection.exchange.code)
-    sentence = gettext("The last test failed: %(problem)s. A second test decides, within a minute.")
+    sentence = gettext("The last test failed: %(problem)s. A second test decides.")
     return Status(gettext("Testing"), "blue", "refresh", sentence % {"problem": problem.title})
 
 
 def _working(connection: Connection) -> Status:
     days = days_left(connection.key_expires_at)
+    if days is not None and days < 0:
+        expired = explain("key_expired", connection.exchange.code)
+        word = gettext("Needs attention: %(problem)s") % {"problem": expired.title}
+        return Status(word, "red", "alert", expired.cause)
     if days is not None and days <= EXPIRY_NOTICE_DAYS:
         word = ngettext("Expires in %(days)d day", "Expires in %(days)d days", days)
         sentence = gettext("Create a new key at %(exchange)s and replace it here before then.")
@@ -149,8 +153,8 @@ def _not_working(connection: Connection) -> Status:
 
 
 def days_left(moment: datetime | None) -> int | None:
-    """Whole days until `moment`, never negative; None when there is no moment."""
-    return None if moment is None else max(0, (moment - timezone.now()).days)
+    """Whole days until `moment`, negative when it is past; None when there is no moment."""
+    return None if moment is None else (moment - timezone.now()).days
 
 
 def explain(code: str, exchange_code: str, *, seen_ip: str = "") -> Explanation:
@@ -215,7 +219,7 @@ def _mark(name: str, value: Known, permissions: Permissions) -> PermissionMark:
 
 def _word(name: str, value: Known, permissions: Permissions) -> str:
     if value and name == "futures_trade" and "futures" in permissions.closed:
-        return gettext("yes, but no futures account is opened")
+        return gettext("yes, but no opened futures account was proven")
     return yes_no_unknown(value)
 
 

@@ -20,6 +20,7 @@ from .models import Connection, ConnectionTest, Credential
 
 RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60))
 CONFIRM_AFTER = timedelta(seconds=30)
+LONGEST_TEXT, MOST_ITEMS = 1_000, 500  # of one value that an exchange sent
 PASSED = ("connected", "warnings", "refused")  # outcomes that prove key and secret
 
 
@@ -38,15 +39,30 @@ def write(test: ConnectionTest, report: KeyReport) -> None:
             return
         key = Credential.objects.select_for_update().defer("sealed").get(pk=test.credential_id)
         report = _narrowed(report, key)
-        if key.state == Credential.State.PENDING and _other_account(connection, report):
-            report = KeyReport(
-                "failed", report.steps, problem="different_account", facts=report.facts
-            )
-        if not mine(test).update(**_as_fields(report)):
+        if key.state == Credential.State.PENDING:
+            report = _of_the_same_account(connection, report)
+        if not mine(test).update(**storable(_as_fields(report))):
             return
         if key.state == Credential.State.PENDING and report.outcome in {"connected", "warnings"}:
             _promote(connection, key)
         _apply(connection, key, report)
+
+
+def drop(test: ConnectionTest) -> None:
+    """Ends a test without a result, since its key is not there any more."""
+    mine(test).update(status=ConnectionTest.Status.DONE, finished_at=timezone.now())
+
+
+def storable(value: Any) -> Any:
+    """What an exchange sent, as every database takes it: no NUL, no lone surrogate, no end."""
+    if isinstance(value, str):
+        shown = (each if each.isprintable() else "\ufffd" for each in value[:LONGEST_TEXT])
+        return "".join(shown)
+    if isinstance(value, list):
+        return [storable(item) for item in value[:MOST_ITEMS]]
+    if isinstance(value, dict):
+        return {name: storable(item) for name, item in value.items()}
+    return value
 
 
 def _narrowed(report: KeyReport, key: Credential) -> KeyReport:
@@ -59,8 +75,16 @@ def _narrowed(report: KeyReport, key: Credential) -> KeyReport:
     return replace(report, causes=left)
 
 
-def _other_account(connection: Connection, report: KeyReport) -> bool:
-    return bool(connection.uid and report.facts.uid and connection.uid != report.facts.uid)
+def _of_the_same_account(connection: Connection, report: KeyReport) -> KeyReport:
+    """A new key must be of the connection's account; where that cannot be told, it is said."""
+    if not connection.uid or report.outcome not in {"connected", "warnings"}:
+        return report
+    if not report.facts.uid:
+        warnings = (*report.warnings, "account_unknown")
+        return replace(report, outcome="warnings", warnings=warnings)
+    if report.facts.uid == connection.uid:
+        return report
+    return KeyReport("failed", report.steps, problem="different_account", facts=report.facts)
 
 
 def _promote(connection: Connection, key: Credential) -> None:
@@ -71,11 +95,13 @@ def _promote(connection: Connection, key: Credential) -> None:
 
 def _apply(connection: Connection, key: Credential, report: KeyReport) -> None:
     """What the connection takes over from a test. A new key that did not pass changes nothing."""
-    fields: dict[str, Any] = _next_try(connection, again=may_pass(report.problem))
+    fields: dict[str, Any] = {}
+    if may_pass(report.problem) or not connection.suspicion:
+        fields |= _next_try(connection, again=may_pass(report.problem))
     if key.state == Credential.State.ACTIVE:
-        fields |= {"tested_at": timezone.now()}
+        fields |= {"next_test_at": fields.get("next_test_at"), "tested_at": timezone.now()}
         fields |= _believed(connection, report)
-    Connection.objects.filter(pk=connection.pk).update(**fields)
+    Connection.objects.filter(pk=connection.pk).update(**storable(fields))
 
 
 def _believed(connection: Connection, report: KeyReport) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -19,6 +20,7 @@ from .models import Connection, ConnectionTest, Credential
 from .models import Exchange as ExchangeRow
 
 PAUSE_BETWEEN_TESTS = timedelta(seconds=10)
+TRIES_PER_MINUTE = 6  # tests that new keys may ask for beside the pace above
 
 
 class TooSoon(Exception):
@@ -72,10 +74,11 @@ def connect(
     No test is made while staff have paused the exchange; it follows when they resume it.
     Raises SameKey and NameTaken; nothing is saved then.
     """
-    if existing := connection_with_key(owner, exchange.code, credentials):
-        raise SameKey(existing)
     try:
         with transaction.atomic():
+            _lock_owner(owner)
+            if existing := connection_with_key(owner, exchange.code, credentials):
+                raise SameKey(existing)
             connection = Connection.objects.create(owner=owner, exchange=exchange, name=name)
             key = _store_key(connection, credentials, Credential.State.ACTIVE)
             return connection, _first_test(connection, key, owner)
@@ -87,11 +90,15 @@ def replace_key(
     connection: Connection, *, by: Any, credentials: Credentials
 ) -> ConnectionTest | None:
     """Stores a new key beside the one in use and asks for its test. The old key stays in use
-    until the new one passes (worker.py swaps them). Raises SameKey."""
-    existing = connection_with_key(connection.owner, connection.exchange_id, credentials)
-    if existing and existing != connection:
-        raise SameKey(existing)
+    until the new one passes (results.py swaps them). Raises SameKey, and TooSoon when many keys
+    were tried within a minute."""
     with transaction.atomic():
+        _lock_owner(connection.owner)
+        _lock(connection)
+        existing = connection_with_key(connection.owner, connection.exchange_id, credentials)
+        if existing and existing != connection:
+            raise SameKey(existing)
+        _keep_tries_few(connection)
         _drop_open_tests(connection)
         _retire(connection.credentials.filter(state=Credential.State.PENDING))
         key = _store_key(connection, credentials, Credential.State.PENDING)
@@ -101,9 +108,12 @@ def replace_key(
 def discard_new_key(connection: Connection) -> bool:
     """Destroys the new key that has not passed; the one in use stays."""
     with transaction.atomic():
-        pending = connection.credentials.filter(state=Credential.State.PENDING)
+        _lock(connection)
         _drop_open_tests(connection, credential__state=Credential.State.PENDING)
-        return _retire(pending)
+        Connection.objects.filter(pk=connection.pk).exclude(suspicion="").update(
+            next_test_at=timezone.now()
+        )
+        return _retire(connection.credentials.filter(state=Credential.State.PENDING))
 
 
 def request_test(
@@ -116,6 +126,7 @@ def request_test(
     if connection.paused_at or connection.exchange.paused:
         raise Paused
     with transaction.atomic():
+        _lock(connection)
         if open_test := connection.tests.open().first():
             return open_test
         _keep_pace(connection)
@@ -144,6 +155,7 @@ def rename(connection: Connection, name: str) -> None:
 def pause(connection: Connection) -> None:
     """Nothing uses the key from here on; a test under way is dropped."""
     with transaction.atomic():
+        _lock(connection)
         Connection.objects.filter(pk=connection.pk, paused_at=None).update(
             paused_at=timezone.now(), next_test_at=None
         )
@@ -156,13 +168,17 @@ def resume(connection: Connection, *, by: Any) -> ConnectionTest | None:
     connection.refresh_from_db(fields=["paused_at"])
     try:
         return request_test(connection, by=by, reason=ConnectionTest.Reason.USER)
-    except (TooSoon, Paused, Credential.DoesNotExist):
-        return None
+    except (TooSoon, Paused):
+        Connection.objects.filter(pk=connection.pk).update(next_test_at=timezone.now())
+    except Credential.DoesNotExist:
+        pass
+    return None
 
 
 def delete(connection: Connection) -> None:
     """Deletes the connection and destroys its sealed keys. The key at the exchange lives on."""
     with transaction.atomic():
+        _lock(connection)
         _drop_open_tests(connection)
         _retire(connection.credentials.in_use())
         connection.delete()
@@ -180,6 +196,23 @@ def seconds_to_wait(connection: Connection) -> int:
 def _keep_pace(connection: Connection) -> None:
     if seconds := seconds_to_wait(connection):
         raise TooSoon(seconds)
+
+
+def _keep_tries_few(connection: Connection) -> None:
+    last_minute = timezone.now() - timedelta(minutes=1)
+    if connection.tests.filter(queued_at__gt=last_minute).count() >= TRIES_PER_MINUTE:
+        raise TooSoon(60)
+
+
+def _lock(connection: Connection) -> None:
+    """Until the end of the transaction, before anything else in it: whoever changes a connection,
+    its keys and its tests takes this lock first, the worker included."""
+    Connection.objects.select_for_update().filter(pk=connection.pk).first()
+
+
+def _lock_owner(owner: Any) -> None:
+    """Two requests of one user cannot save the same key, or the same name, at once."""
+    get_user_model().objects.select_for_update().filter(pk=owner.pk).first()
 
 
 def _first_test(connection: Connection, key: Credential, by: Any) -> ConnectionTest | None:
@@ -255,6 +288,8 @@ def reasons_against_trading(connection: Connection, market: str) -> list[str]:
         reasons.append(gettext("The key may withdraw. Switch that right off first."))
     elif not connection.works:
         reasons.append(gettext("The connection has not passed its test."))
+    elif connection.key_expires_at and connection.key_expires_at <= timezone.now():
+        reasons.append(gettext("The key has expired."))
     elif market not in may.ready_for:
         reasons.append(gettext("The key is not proven to trade on this market."))
     return reasons

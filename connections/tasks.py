@@ -52,7 +52,9 @@ def _try_again(connection: Connection) -> None:
         return
     except Credential.DoesNotExist:
         test = None
-    Connection.objects.filter(pk=connection.pk).update(next_test_at=None)
+    # Only the time that was due: a test that ended meanwhile may have set the next one.
+    due = Connection.objects.filter(pk=connection.pk, next_test_at=connection.next_test_at)
+    due.update(next_test_at=None)
     wake(test)
 
 

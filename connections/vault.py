@@ -77,8 +77,8 @@ class Sealed:
             raise SealedError(f"The private key {key_id[:16]!r} is not in the worker's key file.")
         try:
             plain = SUITE.decrypt(_unbase64(text), keys[key_id], info=info.encode())
-            return dict(json.loads(plain))
-        except (InvalidTag, ValueError):
+            return _three_texts(json.loads(plain))
+        except (InvalidTag, ValueError, RecursionError):
             raise SealedError("The sealed value was altered or belongs to another row.") from None
 
     def _unwrap(self) -> str:
@@ -179,6 +179,17 @@ def fingerprint(exchange: str, api_key: str) -> str:
     """Finds the same key twice without keeping it: HMAC-SHA256 under its own pepper, hex."""
     message = f"{exchange}\0{api_key}".encode()
     return hmac.new(settings.FINGERPRINT_PEPPER.encode(), message, hashlib.sha256).hexdigest()
+
+
+def _three_texts(values: Any) -> dict[str, str]:
+    """Raises ValueError for anything but what `seal` puts in: a box can be made by whoever has
+    the public key."""
+    names = {"api_key", "secret", "passphrase"}
+    if not isinstance(values, dict) or values.keys() != names:
+        raise ValueError("not a key")
+    if not all(isinstance(value, str) for value in values.values()):
+        raise ValueError("not a key")
+    return values
 
 
 def _info(row: Binding) -> str:

@@ -11,13 +11,14 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from . import pages, services, tasks
+from . import exchanges, pages, services, tasks
 from .exchanges.base import Exchange
 from .forms import ConnectForm, DeleteForm, KeyForm, NameForm
 from .models import Connection, ConnectionTest, Credential
@@ -31,18 +32,20 @@ SECRETS = ("api_key", "secret", "passphrase")
 def own_page(view: View) -> View:
     """For signed-in people, never cached, and never with a secret in the address."""
 
-    @login_required
+    for_the_signed_in = login_required(view)
+
     @never_cache
     @vary_on_headers("HX-Request")
     @sensitive_post_parameters(*SECRETS)
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        # Before sign-in, which would repeat the address in its own.
         if any(name in request.GET for name in SECRETS):
             return HttpResponseBadRequest(
                 _("A key must never stand in an address. Enter it in the form."),
                 content_type="text/plain",
             )
-        return view(request, *args, **kwargs)
+        return for_the_signed_in(request, *args, **kwargs)
 
     return guarded
 
@@ -53,7 +56,7 @@ def own(request: HttpRequest, pk: UUID) -> Connection:
 
 
 @own_page
-@require_GET
+@require_safe
 def connection_list(request: HttpRequest) -> HttpResponse:
     mine = Connection.objects.owned_by(request.user).for_list()
     return render(
@@ -64,13 +67,13 @@ def connection_list(request: HttpRequest) -> HttpResponse:
 
 
 @own_page
-@require_GET
+@require_safe
 def choose(request: HttpRequest) -> HttpResponse:
     return render(request, "connections/choose.html", {"cards": pages.cards()})
 
 
 @own_page
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest, code: str) -> HttpResponse:
     row = services.offered(code)
     if row is None:
@@ -89,7 +92,7 @@ def new(request: HttpRequest, code: str) -> HttpResponse:
             tasks.wake(test)
             return redirect(connection)
         except services.SameKey as same:
-            if same.connection.name == form.cleaned_data["name"]:  # sent twice
+            if _sent_twice(same.connection, form.cleaned_data["name"]):
                 return redirect(same.connection)
             form.add_error("api_key", _same_key(same))
         except services.NameTaken:
@@ -98,7 +101,7 @@ def new(request: HttpRequest, code: str) -> HttpResponse:
 
 
 @own_page
-@require_GET
+@require_safe
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
     connection = own(request, pk)
     panel = pages.latest_panel(connection)
@@ -118,7 +121,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @own_page
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def test(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The panel of the newest test, polled while it runs; POST asks for a new test."""
     connection = own(request, pk)
@@ -138,7 +141,7 @@ def test(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @own_page
-@require_GET
+@require_safe
 def past_test(request: HttpRequest, pk: UUID, test_pk: UUID) -> HttpResponse:
     connection = own(request, pk)
     found = get_object_or_404(
@@ -162,10 +165,13 @@ def past_test(request: HttpRequest, pk: UUID, test_pk: UUID) -> HttpResponse:
 
 
 @own_page
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def replace(request: HttpRequest, pk: UUID) -> HttpResponse:
     connection = own(request, pk)
-    exchange = connection.exchange.known
+    exchange = exchanges.EXCHANGES.get(connection.exchange_id)
+    if exchange is None:
+        messages.info(request, _("This exchange is no longer supported. Delete the connection."))
+        return redirect(connection)
     form = KeyForm(request.POST or None, exchange=exchange)
     if request.method == "POST" and form.is_valid():
         try:
@@ -178,6 +184,8 @@ def replace(request: HttpRequest, pk: UUID) -> HttpResponse:
             return redirect(connection)
         except services.SameKey as same:
             form.add_error("api_key", _same_key(same))
+        except services.TooSoon:
+            form.add_error(None, _("Several keys were tried just now. Wait a minute."))
     return _key_page(request, "connections/replace.html", exchange, form, connection=connection)
 
 
@@ -191,7 +199,7 @@ def discard_new_key(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @own_page
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def rename(request: HttpRequest, pk: UUID) -> HttpResponse:
     connection = own(request, pk)
     form = NameForm(request.POST or None, initial={"name": connection.name})
@@ -224,7 +232,7 @@ def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @own_page
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     connection = own(request, pk)
     form = DeleteForm(request.POST or None, connection=connection)
@@ -237,7 +245,11 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
             % {"exchange": exchange},
         )
         return redirect("connections:list")
-    context = {"connection": connection, "form": form, "exchange": connection.exchange.known}
+    context = {
+        "connection": connection,
+        "form": form,
+        "exchange": exchanges.EXCHANGES.get(connection.exchange_id),
+    }
     return render(request, "connections/delete.html", context)
 
 
@@ -271,6 +283,15 @@ def _key(connection: Connection, state: Credential.State) -> Credential | None:
     return connection.credentials.filter(state=state).defer("sealed").first()
 
 
+def _sent_twice(saved: Connection, name: str) -> bool:
+    """The same form again, and not an earlier key whose secret is being corrected."""
+    just_now = timezone.now() - saved.created_at < services.PAUSE_BETWEEN_TESTS
+    return saved.name == name and just_now
+
+
 def _same_key(same: services.SameKey) -> str:
-    text = _("You already connected this key as “%(name)s”. Use a key of its own for each.")
+    text = _(
+        "You already connected this key as “%(name)s”. To correct its secret, open that connection "
+        "and choose Replace key. For another connection, create a key of its own."
+    )
     return text % {"name": same.connection.name}

@@ -16,7 +16,7 @@ from django.utils import timezone
 from . import results, vault
 from .exchanges import client, inspection
 from .exchanges.base import Credentials, KeyReport, Step
-from .models import AccessEvent, ConnectionTest
+from .models import AccessEvent, ConnectionTest, Credential
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,9 @@ def run_test(test_id: str, *, task_id: str = "") -> None:
     test = _claim(test_id)
     if test is None:
         return
+    if test.credential.state == Credential.State.RETIRED:
+        results.drop(test)
+        return
     if test.fence > MOST_CLAIMS:
         results.write(test, _failed("unexpected"))
         return
@@ -37,6 +40,8 @@ def run_test(test_id: str, *, task_id: str = "") -> None:
 
 
 def _claim(test_id: str) -> ConnectionTest | None:
+    if not ConnectionTest.objects.unpaused().filter(pk=test_id).exists():
+        return None  # the sweep finds it again when the pause is over
     now = timezone.now()
     claimed = ConnectionTest.objects.claimable().filter(pk=test_id)
     if not claimed.update(
@@ -59,6 +64,8 @@ def _report(test: ConnectionTest, task_id: str) -> KeyReport:
     event = AccessEvent(
         credential=key,
         connection=test.connection,
+        key_hint=key.hint,
+        key_fingerprint=key.fingerprint,
         actor_id=test.requested_by_id,
         why=f"test: {test.reason}",
         task_id=task_id,

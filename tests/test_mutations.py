@@ -176,7 +176,7 @@ GRANTED_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "spot_trade": (",trade", '"trade,', '"permission": "trade'),
         "futures_trade": (",trade", '"trade,', '"permission": "trade'),
         "margin": (",trade", '"trade,', '"permission": "trade'),
-        "transfer": (",trade", '"trade,', '"permission": "trade'),
+        "transfer": (),
         "withdraw": ("withdraw",),
     },
     "bingx": {

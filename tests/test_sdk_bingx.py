@@ -230,6 +230,17 @@ def test_100421_is_told_apart_by_its_message(
     assert inspect(sample("bingx", "good")).problem == problem
 
 
+@pytest.mark.parametrize("code", [987654, None, [0], "?"])
+def test_rights_beside_a_code_that_is_no_success_are_not_read(
+    simulator: Simulator, code: object
+) -> None:
+    for path in (RIGHTS, RESTRICTIONS):
+        simulator.answer("GET", path, 200, {"code": code, "data": numbers(1, 2, 3)})
+    simulator.answer("GET", KEY_LIST, 200, {"code": code, "data": {"apiInfos": []}})
+    may = inspect(sample("bingx", "good")).facts.permissions
+    assert (may.spot_trade, may.futures_trade, may.withdraw) == (None, None, None)
+
+
 def test_the_address_that_was_seen_is_reported(simulator: Simulator) -> None:
     assert inspect(sample("bingx", "wrong_ip")).seen_ip == "203.0.113.7"
 

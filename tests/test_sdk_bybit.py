@@ -259,6 +259,24 @@ def test_status_403_is_told_by_its_text(simulator: Simulator, body: Any, problem
     assert inspect(sample("bybit", "good")).problem == problem
 
 
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({"retCode": 10001, "retMsg": "accountType only support UNIFIED"}, "unexpected"),
+        ({"retCode": "10003", "retMsg": "API key is invalid."}, "invalid_key"),
+        ({"retCode": 10007, "retMsg": "User authentication failed."}, "ambiguous"),
+        ({"retCode": 10009, "retMsg": "IP has been banned."}, "ambiguous"),
+        ({"retCode": 10018, "retMsg": "Exceeded the IP Rate Limit."}, "rate_limited"),
+        ({"retCode": 10000, "retMsg": "Server Timeout"}, "unavailable"),
+        ({"retCode": 0, "retMsg": "OK", "result": {}}, "unexpected"),
+        ({"retCode": False, "result": {"permissions": {}}}, "unexpected"),
+        ({"retCode": 987654, "retMsg": "?", "result": {"permissions": {}}}, "unexpected"),
+    ],
+)
+def test_further_codes_with_status_200(body: Any, problem: str) -> None:
+    assert BYBIT.verdict(BYBIT.key_call, Answer(200, body)).problem == problem
+
+
 def told_of(simulator: Simulator, **result: Any) -> Permissions:
     """What is read when the key endpoint tells this beside what it told of a good key."""
     key = sample("bybit", "good_futures")

@@ -182,6 +182,7 @@ def test_a_good_key_is_told_in_full(simulator: Simulator) -> None:
     assert (facts.uid, facts.label, facts.ips) == (key.uid, key.label, key.ip_whitelist)
     assert set(facts.permissions.evidence) == set(facts.permissions.NAMES)
     assert facts.permissions.evidence["futures_trade"] == f"GET {KEYS}: trade"
+    assert (facts.permissions.margin, facts.permissions.transfer) == (True, None)
     assert {each.currency: each.total for each in report.balances} == {
         "BTC": "0.015",
         "USDT": "1350.5",
@@ -298,6 +299,13 @@ def test_forbidden_is_explained_by_v1(simulator: Simulator) -> None:
     assert (report.outcome, report.facts.permissions.withdraw) == ("warnings", None)
     simulator.answer("GET", ACCOUNTS, 200, {"status": "error", "err-code": "unheard-of"})
     assert inspect(sample("htx", "good")).causes == ("no_permission", "restricted")
+
+
+def test_an_unknown_code_is_no_success_whatever_comes_with_it(simulator: Simulator) -> None:
+    simulator.answer("GET", "/v2/user/uid", 200, {"code": 9999, "data": 209302839})
+    simulator.answer("GET", ACCOUNTS, 200, {"status": "error", "data": []})
+    report = inspect(sample("htx", "good"))
+    assert (report.problem, report.steps[-1].name) == ("unexpected", "key")
 
 
 def test_a_halted_market_is_unavailable(simulator: Simulator) -> None:

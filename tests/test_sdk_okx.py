@@ -325,3 +325,18 @@ def test_further_codes_are_read_in_any_language(code: str | int, problem: str) -
     okx_file = exchanges.get("okx")
     answer = Answer(401, {"code": code, "msg": "您的请求被拒绝"})
     assert okx_file.verdict(okx_file.key_call, answer).problem == problem
+
+
+def test_success_needs_its_code_and_its_words() -> None:
+    okx_file = exchanges.get("okx")
+    config = {"perm": "read_only,trade", "acctLv": "2", "ip": ""}
+
+    def told(**body: Any) -> str:
+        return okx_file.verdict(okx_file.key_call, Answer(200, body)).problem
+
+    assert told(code="0", data=[config]) == ""
+    assert told(code=0, data=[config]) == ""
+    for odd in ("1", "", None, False, "59999"):
+        assert told(code=odd, data=[config]) == "unexpected"
+    for rows in ([], [{}], [{"perm": ["trade"]}], [7], None, config):
+        assert told(code="0", data=rows) == "unexpected"

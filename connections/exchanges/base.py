@@ -144,7 +144,7 @@ class Verdict:
 class Permissions:
     """What a key may do: yes, no or unknown, each with the evidence (call and raw word).
 
-    `closed` names markets whose account the exchange says is not opened, whatever the right."""
+    `closed` names markets whose account is not proven to be opened, whatever the right."""
 
     read: Known = None
     spot_trade: Known = None

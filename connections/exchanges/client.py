@@ -21,10 +21,11 @@ import aiohttp
 import ccxt
 from ccxt.base.precise import Precise
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from yarl import URL
 
-from . import EXCHANGES
 from .base import MAIN, Answer, Ask, AskAt, Balance, Call, Credentials, Exchange, Site
+from .reading import short_text
 
 CALL_LIMIT_S = 10.0
 BODY_LIMIT = 2 * 1024 * 1024  # bytes, packed and unpacked
@@ -51,6 +52,9 @@ class Client:
         self._connections = connections
 
     async def __aenter__(self) -> Client:
+        gateway_is_meant = settings.DEBUG or settings.ALLOW_EXCHANGE_GATEWAY
+        if settings.EXCHANGE_GATEWAY_URL and not gateway_is_meant:
+            raise ImproperlyConfigured("EXCHANGE_GATEWAY_URL needs ALLOW_EXCHANGE_GATEWAY=1.")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -236,8 +240,8 @@ def read_balances(code: str, rows: list[Mapping[str, Any]]) -> tuple[Balance, ..
     signer = _signer(code)
     accounts: dict[str, Any] = {}
     for row in rows:
-        currency = signer.safe_currency_code(signer.safe_string(row, "currency"))
-        if isinstance(currency, str) and currency:
+        name = signer.safe_currency_code(signer.safe_string(row, "currency"))
+        if currency := short_text(name, 20):
             _add(signer, accounts.setdefault(currency, {"free": "0", "used": "0"}), row)
     currencies = sorted(accounts)
     totals = signer.safe_balance(accounts)
@@ -256,9 +260,3 @@ def _add(signer: Any, account: dict[str, str], row: Mapping[str, Any]) -> None:
             account[name] = Precise.string_add(account[name], amount)
         except (ValueError, ArithmeticError):
             continue
-
-
-def warm_up() -> None:
-    """Makes the signers before they are needed: building one takes about 20 ms."""
-    for code in EXCHANGES:
-        _signer(code)

@@ -30,8 +30,6 @@ from .problems import gettext_noop as _
 from .reading import ip_in, short_text, transport_problem, whole_number
 
 HOST: Final = "api.coinbase.com"
-PRIVATE = ("v3", "private")
-BROKERAGE: Final = "/api/v3/brokerage"
 PAGES = 5  # of 250 balances each
 # Valid keys get a 401 now and then (coinbase-advanced-py issue 132); a new token is accepted.
 RETRY_AFTER_S = 1.5
@@ -81,6 +79,10 @@ AMBIGUOUS = {
 }
 
 
+def _get(path: str, **params: str) -> Call:
+    return Call("GET", HOST, f"/api/v3/{path}", path, ("v3", "private"), params=params)
+
+
 class Coinbase(Exchange):
     code = "coinbase"
     name = "Coinbase"
@@ -108,37 +110,13 @@ class Coinbase(Exchange):
     words = WORDS
 
     status_call = time_call = Call(
-        "GET", HOST, f"{BROKERAGE}/time", "brokerage/time", ("v3", "public"), False
+        "GET", HOST, "/api/v3/brokerage/time", "brokerage/time", ("v3", "public"), False
     )
-    key_call = Call(
-        "GET", HOST, f"{BROKERAGE}/key_permissions", "brokerage/key_permissions", PRIVATE
-    )
-    accounts = Call(
-        "GET",
-        HOST,
-        f"{BROKERAGE}/accounts",
-        "brokerage/accounts",
-        PRIVATE,
-        params={"limit": "250"},
-    )
-    open_orders = Call(
-        "GET",
-        HOST,
-        f"{BROKERAGE}/orders/historical/batch",
-        "brokerage/orders/historical/batch",
-        PRIVATE,
-        params={"order_status": "OPEN"},
-    )
-    futures_balance = Call(
-        "GET",
-        HOST,
-        f"{BROKERAGE}/cfm/balance_summary",
-        "brokerage/cfm/balance_summary",
-        PRIVATE,
-    )
-    futures_positions = Call(
-        "GET", HOST, f"{BROKERAGE}/cfm/positions", "brokerage/cfm/positions", PRIVATE
-    )
+    key_call = _get("brokerage/key_permissions")
+    accounts = _get("brokerage/accounts", limit="250")
+    open_orders = _get("brokerage/orders/historical/batch", order_status="OPEN")
+    futures_balance = _get("brokerage/cfm/balance_summary")
+    futures_positions = _get("brokerage/cfm/positions")
     calls = frozenset(
         {time_call, key_call, accounts, open_orders, futures_balance, futures_positions}
     )

@@ -38,11 +38,11 @@ CONTRACT = ("contract", "private")
 LOOKS_LIKE = re.compile(r"[0-9a-z]{5,12}(-[0-9a-z]{5,12}){3}")
 LONGEST_LIFE = 3650  # days; a larger count is no date
 
-# Word on a key -> the rights it gives. One word covers trading on every market and moving funds
-# between own accounts; whether the contract account is opened is another question.
+# Word on a key -> the rights it gives. One word covers trading on every market; whether the
+# contract account is opened is another question. No word is known to cover transfers.
 RIGHTS: dict[str, tuple[str, ...]] = {
     "readonly": ("read",),
-    "trade": ("spot_trade", "futures_trade", "margin", "transfer"),
+    "trade": ("spot_trade", "futures_trade", "margin"),
     "withdraw": ("withdraw",),
 }
 
@@ -168,7 +168,9 @@ class Htx(Exchange):
             for right in RIGHTS.get(word.lower(), ()):
                 granted.setdefault(right, word)
         unknown = [word for word in words if word.lower() not in RIGHTS]
-        return permissions_from(granted, words, unknown, self.key_list)
+        read = permissions_from(granted, words, unknown, self.key_list)
+        values = {**read.as_dict(), "transfer": None}
+        return Permissions.of(values, {**read.evidence, "transfer": f"{self.key_list}: not told"})
 
     def _unknown(self, why: str) -> Permissions:
         return Permissions(

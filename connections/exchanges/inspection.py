@@ -38,11 +38,14 @@ log = logging.getLogger(__name__)
 TEST_LIMIT_S = 30.0
 EXPIRES_SOON = timedelta(days=14)
 SEEN_LIMIT = 200  # balances kept with a test
+NOT_OPENED = {"restricted", "unexpected"}  # what proves no opened account of a market
 PROBED = {"no_permission", "unexpected"}  # refusals of the key endpoint that other calls may settle
 # What only a site that knows the key says of it; pages of an edge network say other things.
 OF_THIS_KEY = frozenset(
-    ("", "bad_secret", "bad_passphrase", "ip_not_allowed")
-    + ("no_permission", "key_expired", "key_disabled")
+    (
+        *("", "bad_secret", "bad_passphrase", "ip_not_allowed"),
+        *("no_permission", "key_expired", "key_disabled"),
+    )
 )
 
 ReadBalances = Callable[[str, list[Mapping[str, Any]]], tuple[Balance, ...]]
@@ -180,24 +183,21 @@ class Inspection:
         return Verdict() if enough else Verdict("no_permission")
 
     async def _look_at_products(self) -> None:
-        """A right to trade on a market is worth nothing while its account is not opened."""
+        """A right to trade on a market is worth nothing while its account is not opened. The test
+        goes on as long as another market is left."""
         for market, call in self.exchange.product_calls(self.facts).items():
             answer = await self._begin("products", call)
             verdict = self.exchange.verdict(call, answer)
-            closed = verdict.problem == "restricted"
-            if closed:
-                may = self.facts.permissions
-                may = replace(may, closed=(*may.closed, market))
-                self.facts = replace(self.facts, permissions=may)
-            only = not any(
-                self.facts.permissions.trades(each) is not False
-                for each in get_args(Market)
-                if each not in self.facts.permissions.closed
-            )
-            passes = verdict.ok or (closed and not only) or verdict.problem == "unexpected"
-            await self._end(
-                "products", call, answer, Verdict(code=verdict.code) if passes else verdict
-            )
+            goes_on = verdict.problem in NOT_OPENED and self._close(market)
+            await self._end("products", call, answer, verdict, goes_on=goes_on)
+
+    def _close(self, market: Market) -> bool:
+        """Whether a market is left on which the key may trade."""
+        may = self.facts.permissions
+        may = replace(may, closed=(*may.closed, market))
+        self.facts = replace(self.facts, permissions=may)
+        left = (each for each in get_args(Market) if each not in may.closed)
+        return any(may.trades(each) is not False for each in left)
 
     async def _read_balance(self) -> None:
         await self._show(Step("balance", None))
@@ -228,7 +228,15 @@ class Inspection:
         await self._show(Step(name, None, call=str(call)))
         return await self.ask(call, params or {})
 
-    async def _end(self, name: StepName, call: Call, answer: Answer, verdict: Verdict) -> None:
+    async def _end(
+        self,
+        name: StepName,
+        call: Call,
+        answer: Answer,
+        verdict: Verdict,
+        *,
+        goes_on: bool = False,
+    ) -> None:
         await self._show(
             Step(
                 name,
@@ -240,7 +248,7 @@ class Inspection:
                 answer.received_ms,
             )
         )
-        if not verdict.ok:
+        if not verdict.ok and not goes_on:
             raise Stop(verdict)
 
     async def _note(self, name: StepName, verdict: Verdict) -> None:
@@ -253,7 +261,11 @@ class Inspection:
     async def _show(self, step: Step) -> None:
         """A step replaces its own earlier, unfinished line."""
         self.steps = [*(old for old in self.steps if old.name != step.name), step]
-        await self.on_step(tuple(self.steps))
+        try:
+            await self.on_step(tuple(self.steps))
+        except Exception as error:
+            # Whoever watches has a trouble of their own: it says nothing about the key.
+            log.warning("A step was not shown: %s", type(error).__name__)
 
     # --- judgement -----------------------------------------------------------------------
 

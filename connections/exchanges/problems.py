@@ -228,6 +228,12 @@ WARNINGS = _catalogue(
         (_("Look at {exchange} and make sure that trading is on."),),
     ),
     Problem(
+        "account_unknown",
+        _("Account of the new key unknown"),
+        _("{exchange} did not tell whose key this is, so it was not compared with the old one."),
+        (_("Make sure that the new key is of the same {exchange} account as the old one."),),
+    ),
+    Problem(
         "expires_soon",
         _("The key expires soon"),
         _("After that date the key stops working, with your positions open."),

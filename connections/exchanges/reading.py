@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from .base import Answer, Call, Known, Permissions, Verdict
@@ -104,7 +105,7 @@ def permissions_from(
     """Rights from a key's list of words. `granted` maps a right to the word that gives it. A right
     whose word is missing is a "no", but only where the list is not empty and every word in it was
     understood: an unknown word may be the one that grants it."""
-    unknown = ", ".join(short_text(word, 30) or "?" for word in unknown_words)
+    unknown = ", ".join(short_text(word, 30) or "?" for word in islice(unknown_words, 5))
     denied = False if any(words) and not unknown else None
     silence = f"unknown word {unknown}" if unknown else "not listed"
     values: dict[str, Known] = {}

@@ -103,7 +103,7 @@ def _signature_fits(asked: Asked) -> None:
     request = asked.request
     target = request.path + (f"?{request.query}" if request.query else "")
     text = request.headers["OK-ACCESS-TIMESTAMP"] + request.method + target + request.body
-    if request.headers["OK-ACCESS-SIGN"] == "":
+    if request.headers["OK-ACCESS-SIGN"] != signature(asked.key.secret, text):
         raise Refused(error("50113", "Invalid Sign"))
 
 

@@ -7,7 +7,9 @@ the same order, one report a line. Exit code 0 when every line was inspected, 2 
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import math
 import sys
 from argparse import ArgumentParser
 from collections import deque
@@ -16,6 +18,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from connections import exchanges
@@ -41,7 +44,12 @@ class Command(BaseCommand):
     def handle(self, *, concurrency: int, **_: Any) -> None:
         if concurrency < 1:
             raise CommandError("--concurrency takes a number from 1 up.", returncode=2)
-        unusable = asyncio.run(self._inspect_all(concurrency))
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")  # one bad byte must not stop the rest
+        try:
+            unusable = asyncio.run(self._inspect_all(concurrency))
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error), returncode=2) from None
         if unusable:
             raise CommandError(
                 f"{unusable} unusable lines; the others were inspected.", returncode=2
@@ -53,7 +61,7 @@ class Command(BaseCommand):
             async for line in _in_order(sys.stdin, session, concurrency):
                 unusable += "error" in line
                 done += 1
-                self.stdout.write(json.dumps(line, ensure_ascii=False))
+                self.stdout.write(json.dumps(line))
                 self.stdout.flush()
                 self._show_progress(done)
         return unusable
@@ -128,6 +136,8 @@ def _read(line: str) -> dict[str, Any]:
 
 def _id(request: dict[str, Any]) -> Any:
     given = request.get("id")
+    if isinstance(given, float) and not math.isfinite(given):
+        return None
     return given if isinstance(given, str | int | float) else None
 
 
