@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.admin.sites import site
+from django.contrib.auth.models import Permission
 from django.db import connection as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from backfuture.accounts.models import User
 from connections import vault
 from connections.models import Connection, ConnectionTest, Credential, Exchange
 from strategies.models import StrategyConfig
@@ -111,6 +113,34 @@ def test_testing_again_answers_with_counts(desk, tested):
     making.finish(tested, making.report())
     text = desk.post(path, post, follow=True).content.decode()
     assert "0 tests were asked for. 1 connection is paused" in text
+
+
+def test_name_that_the_owner_has_already_is_refused_with_a_sentence(desk, tested, mexc):
+    making.connection(tested.owner, mexc, "Second")
+    path = reverse(CHANGE, args=[tested.pk])
+    answer = desk.post(path, {"name": "second", "paused_at_0": "", "paused_at_1": ""})
+    assert "already has a connection of this name" in answer.content.decode()
+
+
+def test_testing_again_needs_the_right_to_change(tested):
+    viewer = User.objects.create_user("viewer@example.com", "x", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_connection"))
+    client = Client()
+    client.force_login(viewer)
+    making.age(tested, minutes=1)
+    path = reverse("admin:connections_connection_changelist")
+    assert client.get(path).status_code == 200
+    client.post(path, {"action": "test_again", "_selected_action": [str(tested.pk)]})
+    assert tested.tests.count() == 1
+
+
+def test_pausing_here_drops_the_test_under_way(desk, trader, mexc):
+    waiting = making.connection(trader, mexc, "Waiting")
+    path = reverse(CHANGE, args=[waiting.pk])
+    desk.post(path, {"name": "Waiting", "paused_at_0": "2026-11-21", "paused_at_1": "10:00:00"})
+    waiting.refresh_from_db()
+    assert waiting.paused_at
+    assert not waiting.tests.open().exists()
 
 
 def test_damaged_seal_breaks_no_page_and_no_delete(desk, tested):

@@ -102,6 +102,12 @@ class TestInspectKeys:
         assert first["error"]
         assert second["outcome"] == "connected"
 
+    @pytest.mark.parametrize("bad_id", [r"\ud800", None, True])
+    def test_odd_ids_are_given_back_as_json(self, monkeypatch, simulator, bad_id):
+        line = line_of(sample("mexc", "deleted")).replace('"mexc deleted"', json.dumps(bad_id))
+        (report,) = inspect(monkeypatch, line.replace("\\\\u", "\\u"))
+        assert report["problem"] == "invalid_key"
+
     def test_values_that_cannot_be_a_key_are_a_finding(self, monkeypatch, simulator):
         key = sample("kucoin", "good")
         reports = inspect(

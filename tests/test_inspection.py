@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from connections import exchanges
 from connections.exchanges import client, inspection
@@ -129,6 +130,41 @@ def test_closed_exchange_is_unavailable(simulator):
     body = {"code": "200000", "data": {"status": "close", "msg": "maintenance"}}
     simulator.answer("GET", "/api/v1/status", 200, body)
     assert inspect(sample("kucoin", "good")).problem == "unavailable"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"weird": 1}, {"code": "200000", "data": {"weird": 1}}, {"code": "600004", "msg": "region"}],
+)
+def test_futures_account_that_is_not_proven_opened_is_not_ready(simulator, body):
+    simulator.answer("GET", "/api/v1/account-overview", 200, body)
+    report = inspect(sample("kucoin", "good_futures"))
+    assert report.outcome == "connected"
+    assert report.facts.permissions.ready_for == ("spot",)
+    assert [step.ok for step in report.steps if step.name == "products"] == [False]
+
+
+def test_trouble_of_whoever_watches_is_not_blamed_on_the_exchange(simulator):
+    async def broken(_) -> None:
+        raise RuntimeError("database is locked")
+
+    async def run() -> KeyReport:
+        exchange, credentials = exchanges.get("mexc"), pasted(sample("mexc", "good"))
+        async with client.Client() as session:
+            ask_at = session.ask_as(exchange, credentials)
+            test = inspection.Inspection(
+                exchange, credentials, ask_at, client.read_balances, on_step=broken
+            )
+            return await test.run()
+
+    assert asyncio.run(run()).outcome == "connected"
+
+
+def test_gateway_is_refused_where_nobody_allowed_it(simulator, settings):
+    settings.ALLOW_EXCHANGE_GATEWAY = False
+    with pytest.raises(ImproperlyConfigured):
+        inspect(sample("mexc", "good"))
+    assert not simulator.log
 
 
 def test_redirect_never_reaches_the_other_host(simulator):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
@@ -299,3 +301,146 @@ def test_strategy_on_futures_needs_the_futures_right(connection):
     making.finish(connection, making.report())
     with pytest.raises(NotSafe):
         enable(strategy)
+
+
+def test_doubt_is_settled_although_a_new_key_failed_meanwhile(connection, trader):
+    making.finish(connection, making.report())
+    making.asked_again(connection)
+    making.finish(connection, making.report("failed", problem="invalid_key", facts=KeyFacts()))
+    making.age(connection, minutes=1)
+    services.replace_key(connection, by=trader, credentials=making.credentials())
+    making.finish(connection, making.report("failed", problem="bad_secret", facts=KeyFacts()))
+    services.discard_new_key(connection)
+    connection.refresh_from_db()
+    assert connection.next_test_at <= timezone.now()
+
+
+def test_time_of_a_retry_set_meanwhile_is_kept(connection, monkeypatch):
+    making.finish(connection, making.report("failed", problem="unavailable"))
+    Connection.objects.update(next_test_at=timezone.now())
+    making.age(connection, minutes=1)
+    later = timezone.now() + timedelta(minutes=5)
+
+    def finished_meanwhile(connection, **_):
+        Connection.objects.update(next_test_at=later)
+        raise Credential.DoesNotExist
+
+    monkeypatch.setattr(services, "request_test", finished_meanwhile)
+    tasks.wake_waiting_tests()
+    connection.refresh_from_db()
+    assert connection.next_test_at == later
+
+
+def test_resuming_at_once_still_leads_to_a_test(connection, trader):
+    services.pause(connection)
+    connection.refresh_from_db()
+    assert services.resume(connection, by=trader) is None
+    making.age(connection, minutes=1)
+    tasks.wake_waiting_tests()
+    assert connection.tests.open().exists()
+
+
+def test_exchange_paused_under_a_waiting_test_is_not_asked(connection, mexc):
+    mexc.paused = True
+    mexc.save()
+    worker.run_test(str(connection.tests.get().pk))
+    assert connection.tests.get().status == ConnectionTest.Status.QUEUED
+    assert not AccessEvent.objects.exists()
+
+
+def test_test_of_a_destroyed_key_is_dropped(connection):
+    Credential.objects.update(state=Credential.State.RETIRED, sealed=None)
+    worker.run_test(str(connection.tests.get().pk))
+    test = connection.tests.get()
+    assert (test.status, test.outcome) == (ConnectionTest.Status.DONE, "")
+
+
+def test_new_keys_cannot_be_tried_without_end(connection, trader):
+    with pytest.raises(services.TooSoon):
+        for _ in range(10):
+            services.replace_key(connection, by=trader, credentials=making.credentials())
+    assert connection.tests.count() <= services.TRIES_PER_MINUTE + 1
+
+
+def test_new_key_of_an_unknown_account_is_taken_with_a_warning(connection, trader):
+    making.finish(connection, making.report())
+    services.replace_key(connection, by=trader, credentials=making.credentials())
+    test = making.finish(connection, making.report(facts=KeyFacts(making.GOOD, True)))
+    assert (test.outcome, test.warnings) == ("warnings", ["account_unknown"])
+    assert connection.status == Connection.Status.WARNINGS
+
+
+def test_whatever_an_exchange_sends_can_be_stored(connection):
+    facts = KeyFacts(making.GOOD, True, ips=("1.2.3.4\x00", "\ud800"), uid="4\x002", label="\ud800")
+    test = making.finish(connection, making.report(facts=facts, skew_ms=-(10**15)))
+    assert "\x00" not in test.uid + test.label + "".join(test.ips)
+    assert test.ips[0].startswith("1.2.3.4")
+
+
+def test_expired_key_carries_no_strategy(connection):
+    past = timezone.now() - timedelta(days=1)
+    making.finish(connection, making.report(facts=KeyFacts(making.GOOD, True, expires_at=past)))
+    assert services.reasons_against_trading(connection, "spot") == ["The key has expired."]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.parametrize("act", ["replace", "discard", "delete", "pause", "ask"])
+def test_services_and_worker_at_once_end_without_a_deadlock(trader, mexc, act):
+    """On PostgreSQL both take row locks; on SQLite one waits for the other."""
+    connection = making.connection(trader, mexc, "At once")
+    making.finish(connection, making.report())
+    making.asked_again(connection)
+    claimed = worker._claim(str(connection.tests.open().get().pk))
+    acts = {
+        "replace": lambda: services.replace_key(
+            connection, by=trader, credentials=making.credentials()
+        ),
+        "discard": lambda: services.discard_new_key(connection),
+        "delete": lambda: services.delete(connection),
+        "pause": lambda: services.pause(connection),
+        "ask": lambda: services.request_test(connection, reason=Reason.USER),
+    }
+    errors: list[BaseException] = []
+
+    def run(work) -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            database.close()
+
+    threads = [
+        threading.Thread(target=run, args=(work,))
+        for work in (acts[act], lambda: results.write(claimed, making.report()))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert errors == []
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_same_key_sent_twice_at_once_is_saved_once(trader, mexc):
+    key = making.credentials()
+    outcomes: list[object] = []
+
+    def send(name: str) -> None:
+        try:
+            outcomes.append(
+                services.connect(owner=trader, exchange=mexc, name=name, credentials=key)
+            )
+        except (services.SameKey, services.NameTaken) as refusal:
+            outcomes.append(refusal)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=send, args=(name,)) for name in ("One", "Two", "One")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(outcomes) == 3
+    assert Connection.objects.count() == 1
+    assert sum(isinstance(outcome, services.SameKey) for outcome in outcomes) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import pickle
@@ -138,6 +139,20 @@ def test_sealed_value_shows_nothing_anywhere(sealed_key):
         assert "gAAAA" not in text
     assert "[sealed]" in printed[0]
     assert json.loads(printed[4])[0]["fields"]["sealed"] == "[sealed]"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "5", "null", '{"a": 1}', '{"api_key": 1, "secret": "s", "passphrase": ""}', "[" * 9999],
+)
+def test_well_sealed_box_with_odd_content_is_an_error_of_that_row(sealed_key, content):
+    """The public key is no secret: anybody may make a box."""
+    key_id, public = next(iter(vault.public_keys().items()))
+    box = vault.SUITE.encrypt(content.encode(), public, info=vault._info(sealed_key).encode())
+    text = f"v1.{key_id}.{base64.urlsafe_b64encode(box).decode()}"
+    sealed_key.sealed = vault.Sealed(box=text)
+    with pytest.raises(vault.SealedError):
+        opened(sealed_key)
 
 
 def test_sealed_value_cannot_be_pickled(sealed_key):
