@@ -22,7 +22,6 @@ from .base import (
     Site,
     Verdict,
 )
-from .binance_words import FIELDS, GUIDE, WORDS
 from .problems import gettext_noop as _
 from .reading import (
     code_of,
@@ -33,6 +32,7 @@ from .reading import (
     transport_problem,
     whole_number,
 )
+from .words.binance import FIELDS, GUIDE, WORDS
 
 HOST: Final = "api.binance.com"
 FUTURES_HOST: Final = "fapi.binance.com"

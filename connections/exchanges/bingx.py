@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -11,7 +10,6 @@ from .base import (
     Answer,
     Ask,
     Call,
-    CredentialField,
     Exchange,
     KeyFacts,
     Market,
@@ -19,8 +17,6 @@ from .base import (
     Verdict,
 )
 from .bingx_rights import Told, agreed, own_row, told_by
-from .bingx_words import GUIDE, WORDS
-from .problems import gettext_noop as _
 from .reading import (
     code_of,
     ip_in,
@@ -29,12 +25,12 @@ from .reading import (
     transport_problem,
     whole_number,
 )
+from .words.bingx import FIELDS, GUIDE, WORDS
 
 HOST: Final = "open-api.bingx.com"
 SPOT = ("spot", "v1", "private")
 SWAP = ("swap", "v2", "private")
 ACCOUNT = ("account", "v1", "private")
-LOOKS_LIKE = re.compile(r"[A-Za-z0-9]{60,90}")
 BANNED = 418  # HTTP: after too many answers with 429
 
 PROBLEMS = {
@@ -68,20 +64,7 @@ class BingX(Exchange):
     name = "BingX"
     key_page = "https://bingx.com/en/account/api"
     ip_maximum = 20
-    fields = (
-        CredentialField(
-            "api_key",
-            _("API key"),
-            _("A long row of letters and digits, about 64 to 86 of them."),
-            LOOKS_LIKE,
-        ),
-        CredentialField(
-            "secret",
-            _("Secret key"),
-            _("As long as the API key. BingX shows it once, right after creating the key."),
-            LOOKS_LIKE,
-        ),
-    )
+    fields = FIELDS
     guide = GUIDE
     words = WORDS
 

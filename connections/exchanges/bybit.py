@@ -14,7 +14,6 @@ from .base import (
     Answer,
     Ask,
     Call,
-    CredentialField,
     Exchange,
     KeyFacts,
     Market,
@@ -24,9 +23,9 @@ from .base import (
 )
 from .bybit_refusals import UNCLEAR_403, code_in, message_in, refusal_in, without_json
 from .bybit_rights import addresses, end, permissions, restricted
-from .bybit_words import GUIDE, WORDS
 from .problems import gettext_noop as _
 from .reading import iso_moment, short_text, transport_problem, whole_number
+from .words.bybit import FIELDS, GUIDE, WORDS
 
 HOST: Final = "api.bybit.com"
 PRIVATE = ("private",)
@@ -45,24 +44,7 @@ class Bybit(Exchange):
     code = "bybit"
     name = "Bybit"
     key_page = "https://www.bybit.com/app/user/api-management"
-    fields = (
-        CredentialField(
-            "api_key",
-            _("API key"),
-            _("18 letters and digits."),
-            re.compile(r"[0-9A-Za-z]{18}"),
-        ),
-        CredentialField(
-            "secret",
-            _("API secret"),
-            _(
-                "36 letters and digits. For a self-generated key, the RSA private key with its "
-                "BEGIN and END lines."
-            ),
-            re.compile(r"[0-9A-Za-z]{36}"),
-            multiline=True,
-        ),
-    )
+    fields = FIELDS
     guide = GUIDE
     words = WORDS
 

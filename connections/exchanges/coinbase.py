@@ -16,7 +16,6 @@ from .base import (
     Answer,
     Ask,
     Call,
-    CredentialField,
     Exchange,
     KeyFacts,
     Known,
@@ -25,9 +24,8 @@ from .base import (
     Verdict,
 )
 from .coinbase_key import read
-from .coinbase_words import GUIDE, WORDS
-from .problems import gettext_noop as _
 from .reading import ip_in, short_text, transport_problem, whole_number
+from .words.coinbase import FIELDS, GUIDE, WORDS
 
 HOST: Final = "api.coinbase.com"
 PAGES = 5  # of 250 balances each
@@ -88,24 +86,7 @@ class Coinbase(Exchange):
     name = "Coinbase"
     key_page = "https://portal.cdp.coinbase.com/projects/api-keys"
     clock_window_ms = 60_000  # a token is good for 120 s
-    fields = (
-        CredentialField(
-            "api_key",
-            _("API key name or ID"),
-            _(
-                "It begins with organizations/, or is an ID with four hyphens. "
-                "You can paste the whole downloaded key file instead."
-            ),
-            re.compile(r"organizations/[\w-]+/apiKeys/[\w-]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-\w{12}"),
-        ),
-        CredentialField(
-            "secret",
-            _("Private key (secret)"),
-            _("All of it, with its BEGIN and END lines if it has them. Coinbase shows it once."),
-            re.compile(r"-----BEGIN [A-Z ]+-----.*|[A-Za-z0-9+/]{86}==", re.DOTALL),
-            multiline=True,
-        ),
-    )
+    fields = FIELDS
     guide = GUIDE
     words = WORDS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,7 +10,6 @@ from .base import (
     Answer,
     Ask,
     Call,
-    CredentialField,
     Exchange,
     KeyFacts,
     Market,
@@ -19,8 +17,6 @@ from .base import (
     Verdict,
 )
 from .htx_refusals import NO_REASON, code_in, refusal
-from .htx_words import GUIDE, WORDS
-from .problems import gettext_noop as _
 from .reading import (
     moment,
     permissions_from,
@@ -29,13 +25,13 @@ from .reading import (
     whole_number,
     words_of,
 )
+from .words.htx import FIELDS, GUIDE, WORDS
 
 HOST: Final = "api.huobi.pro"
 CONTRACT_HOST: Final = "api.hbdm.vn"
 PUBLIC = ("spot", "public")
 SPOT = ("spot", "private")
 CONTRACT = ("contract", "private")
-LOOKS_LIKE = re.compile(r"[0-9a-z]{5,12}(-[0-9a-z]{5,12}){3}")
 LONGEST_LIFE = 3650  # days; a larger count is no date
 
 # Word on a key -> the rights it gives. One word covers trading on every market; whether the
@@ -53,20 +49,7 @@ class Htx(Exchange):
     key_page = "https://www.htx.com/en-us/apikey"
     ip_maximum = 20
     clock_window_ms = 60_000  # its pages say 5 minutes and 1 minute
-    fields = (
-        CredentialField(
-            "api_key",
-            _("Access Key"),
-            _("Four groups of letters and digits with hyphens between them."),
-            LOOKS_LIKE,
-        ),
-        CredentialField(
-            "secret",
-            _("Secret Key"),
-            _("Four groups, like the Access Key. HTX shows it once, right after creating the key."),
-            LOOKS_LIKE,
-        ),
-    )
+    fields = FIELDS
     guide = GUIDE
     words = WORDS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -12,15 +11,12 @@ from .base import (
     Answer,
     Ask,
     Call,
-    CredentialField,
     Exchange,
     KeyFacts,
     Permissions,
     Site,
     Verdict,
 )
-from .okx_words import GUIDE, WORDS
-from .problems import gettext_noop as _
 from .reading import (
     code_of,
     ip_in,
@@ -31,6 +27,7 @@ from .reading import (
     whole_number,
     words_of,
 )
+from .words.okx import FIELDS, GUIDE, WORDS
 
 HOST: Final = "www.okx.com"
 PUBLIC, PRIVATE = ("public",), ("private",)
@@ -85,28 +82,7 @@ class Okx(Exchange):
     key_page = "https://www.okx.com/account/my-api"
     ip_maximum = 20
     clock_window_ms = 30_000
-    fields = (
-        CredentialField(
-            "api_key",
-            _("API key"),
-            _("36 characters with four hyphens."),
-            re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
-        ),
-        CredentialField(
-            "secret",
-            _("Secret key"),
-            _("32 capital letters and digits."),
-            re.compile(r"[0-9A-F]{32}"),
-        ),
-        CredentialField(
-            "passphrase",
-            _("Passphrase"),
-            _(
-                "The passphrase you chose when you created this API key. "
-                "Not your login or funds password."
-            ),
-        ),
-    )
+    fields = FIELDS
     guide = GUIDE
     words = WORDS
 

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from .base import GuideStep
-from .problems import Words
-from .problems import gettext_noop as _
+from ..base import CredentialField, GuideStep
+from ..problems import Words
+from ..problems import gettext_noop as _
+
+LOOKS_LIKE = re.compile(r"[A-Za-z0-9]{60,90}")
+
+FIELDS = (
+    CredentialField(
+        "api_key",
+        _("API key"),
+        _("A long row of letters and digits, about 64 to 86 of them."),
+        LOOKS_LIKE,
+    ),
+    CredentialField(
+        "secret",
+        _("Secret key"),
+        _("As long as the API key. BingX shows it once, right after creating the key."),
+        LOOKS_LIKE,
+    ),
+)
 
 GUIDE: Final = (
     GuideStep(

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from .base import GuideStep
-from .problems import Words
-from .problems import gettext_noop as _
+from ..base import CredentialField, GuideStep
+from ..problems import Words
+from ..problems import gettext_noop as _
+
+LOOKS_LIKE = re.compile(r"[0-9a-z]{5,12}(-[0-9a-z]{5,12}){3}")
+
+FIELDS = (
+    CredentialField(
+        "api_key",
+        _("Access Key"),
+        _("Four groups of letters and digits with hyphens between them."),
+        LOOKS_LIKE,
+    ),
+    CredentialField(
+        "secret",
+        _("Secret Key"),
+        _("Four groups, like the Access Key. HTX shows it once, right after creating the key."),
+        LOOKS_LIKE,
+    ),
+)
 
 GUIDE: Final = (
     GuideStep(

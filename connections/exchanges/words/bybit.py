@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from .base import GuideStep
-from .problems import Words
-from .problems import gettext_noop as _
+from ..base import CredentialField, GuideStep
+from ..problems import Words
+from ..problems import gettext_noop as _
+
+FIELDS = (
+    CredentialField(
+        "api_key",
+        _("API key"),
+        _("18 letters and digits."),
+        re.compile(r"[0-9A-Za-z]{18}"),
+    ),
+    CredentialField(
+        "secret",
+        _("API secret"),
+        _(
+            "36 letters and digits. For a self-generated key, the RSA private key with its "
+            "BEGIN and END lines."
+        ),
+        re.compile(r"[0-9A-Za-z]{36}"),
+        multiline=True,
+    ),
+)
 
 GUIDE = (
     GuideStep(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from .base import CredentialField, GuideStep
-from .problems import Words
-from .problems import gettext_noop as _
+from ..base import CredentialField, GuideStep
+from ..problems import Words
+from ..problems import gettext_noop as _
 
 EDIT_RESTRICTIONS = _("At Binance, open API Management and press Edit restrictions at this key.")
 

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from .base import GuideStep
-from .problems import Words
-from .problems import gettext_noop as _
+from ..base import CredentialField, GuideStep
+from ..problems import Words
+from ..problems import gettext_noop as _
+
+FIELDS = (
+    CredentialField(
+        "api_key",
+        _("API key"),
+        _("36 characters with four hyphens."),
+        re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    ),
+    CredentialField(
+        "secret",
+        _("Secret key"),
+        _("32 capital letters and digits."),
+        re.compile(r"[0-9A-F]{32}"),
+    ),
+    CredentialField(
+        "passphrase",
+        _("Passphrase"),
+        _(
+            "The passphrase you chose when you created this API key. "
+            "Not your login or funds password."
+        ),
+    ),
+)
 
 GUIDE = (
     GuideStep(

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
-from .base import GuideStep
-from .problems import Words
-from .problems import gettext_noop as _
+from ..base import CredentialField, GuideStep
+from ..problems import Words
+from ..problems import gettext_noop as _
+
+FIELDS = (
+    CredentialField(
+        "api_key",
+        _("API key name or ID"),
+        _(
+            "It begins with organizations/, or is an ID with four hyphens. "
+            "You can paste the whole downloaded key file instead."
+        ),
+        re.compile(r"organizations/[\w-]+/apiKeys/[\w-]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-\w{12}"),
+    ),
+    CredentialField(
+        "secret",
+        _("Private key (secret)"),
+        _("All of it, with its BEGIN and END lines if it has them. Coinbase shows it once."),
+        re.compile(r"-----BEGIN [A-Z ]+-----.*|[A-Za-z0-9+/]{86}==", re.DOTALL),
+        multiline=True,
+    ),
+)
 
 GUIDE: Final = (
     GuideStep(
