@@ -323,40 +323,41 @@ def _implicit(call) -> str:
     return first + "".join(word.capitalize() for word in rest) + call.method.capitalize() + path
 
 
-def test_many_keys_at_once_never_sign_for_each_other(simulator):
-    exchange = exchanges.get("kucoin")
-    template = sample("kucoin", "good")
+def crowd(code: str, size: int) -> list[KeySpec]:
+    """Keys of one exchange that differ in every value that signs."""
+    template = sample(code, "good")
     keys = []
-    for number in range(300):
-        spec = KeySpec(
-            "kucoin",
-            f"crowd {number}",
-            f"{number:024x}",
-            template.secret[:-4] + f"{number:04x}",
-            f"passphrase{number}",
-            permissions=("General", "Spot"),
-            uid=str(number),
-        )
-        simulator.add(spec)
-        keys.append(spec)
+    for number in range(size):
+        tail = f"{number:04x}"
+        # A private key cannot be varied like this; its name is part of what it signs.
+        secret = template.secret if code == "coinbase" else template.secret[:-4] + tail
+        values = {"api_key": template.api_key[:-4] + tail, "secret": secret}
+        passphrase = f"Pass{number}word!" if template.passphrase else ""
+        keys.append(replace(template, scenario=tail, passphrase=passphrase, **values))
+    return keys
+
+
+def test_500_keys_at_once_never_sign_for_each_other(simulator):
+    by_code = [crowd(code, 50) for code in exchanges.EXCHANGES]
+    keys = [key for keys in zip(*by_code, strict=True) for key in keys]  # in turn
+    for key in keys:
+        simulator.add(key)
 
     async def run() -> list[KeyReport]:
-        async with client.Client(connections=50) as session:
-            return await asyncio.gather(
-                *(
-                    inspection.Inspection(
-                        exchange,
-                        pasted(key),
-                        session.ask_as(exchange, pasted(key)),
-                        client.read_balances,
-                    ).run()
-                    for key in keys
+        async with client.Client(connections=100, call_limit_s=30) as session:
+
+            def test(key: KeySpec) -> inspection.Inspection:
+                exchange, credentials = exchanges.get(key.exchange), pasted(key)
+                ask_at = session.ask_as(exchange, credentials)
+                return inspection.Inspection(
+                    exchange, credentials, ask_at, client.read_balances, limit_s=60
                 )
-            )
+
+            return await asyncio.gather(*(test(key).run() for key in keys))
 
     reports = asyncio.run(run())
-    assert [report.facts.uid for report in reports] == [key.uid for key in keys]
-    assert {report.outcome for report in reports} == {"connected"}
+    assert len(reports) == 50 * len(exchanges.EXCHANGES)
+    assert {report.problem for report in reports} == {""}
 
 
 def test_garbage_keys_are_a_finding_and_not_a_crash(simulator):
