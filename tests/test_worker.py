@@ -6,9 +6,9 @@ import pytest
 
 from connections import services, worker
 from connections.exchanges.base import Credentials
-from connections.models import AccessEvent, Connection, ConnectionTest
+from connections.models import AccessEvent, Connection, ConnectionTest, Exchange
 from tests import making
-from tests.simulator import KeySpec, Simulator, sample
+from tests.simulator import SAMPLE_KEYS, KeySpec, Simulator, sample
 
 
 def credentials_of(key: KeySpec) -> Credentials:
@@ -124,3 +124,25 @@ def test_connection_deleted_during_its_test_leaves_nothing(trader, mexc, simulat
     monkeypatch.setattr(worker, "_report", delete_meanwhile)
     worker.run_test(test_id)
     assert not ConnectionTest.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [key for key in SAMPLE_KEYS if key.site],
+    ids=lambda key: f"{key.exchange}-{key.scenario}",
+)
+def test_site_of_an_account_is_found_kept_and_used_from_then_on(trader, simulator, key):
+    row = Exchange.objects.get(code=key.exchange)
+    connection = making.connection(trader, row, "Elsewhere", credentials_of(key))
+    run(connection)
+    assert connection.works
+    assert connection.site
+    assert connection.place != row.name
+
+    simulator.clear_log()
+    making.asked_again(connection)
+    run(connection)
+    assert connection.works
+    main = row.known.key_call.host
+    asked = [seen.host for seen in simulator.log if seen.path == row.known.key_call.path]
+    assert main not in asked or connection.is_demo
