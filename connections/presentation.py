@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import ceil
 from typing import Literal
 
 from django.conf import settings
@@ -153,8 +154,12 @@ def _not_working(connection: Connection) -> Status:
 
 
 def days_left(moment: datetime | None) -> int | None:
-    """Whole days until `moment`, negative when it is past; None when there is no moment."""
-    return None if moment is None else (moment - timezone.now()).days
+    """Days until `moment`, the last one counted whole; negative when it is past, None when there
+    is no moment."""
+    if moment is None:
+        return None
+    left = (moment - timezone.now()) / timedelta(days=1)
+    return ceil(left) if left > 0 else -1
 
 
 def explain(code: str, exchange_code: str, *, seen_ip: str = "") -> Explanation:

@@ -78,6 +78,8 @@ class Call:
         return f"{self.method} {self.path}"
 
     def is_path(self, path: str) -> bool:
+        if "{" not in self.path:
+            return path == self.path
         pattern = re.sub(r"\\\{.*?\\\}", r"[\\w-]+", re.escape(self.path))
         return bool(re.fullmatch(pattern, path))
 

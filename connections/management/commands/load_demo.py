@@ -1,5 +1,6 @@
 """`load_demo` fills a demonstration: a trader whose connections, once the running worker has
-tested them, show every state a connection can be in. Works with the exchange simulator alone."""
+tested them, show every state a connection can be in, and a list of other keys to try the form
+with. Works with the exchange simulator alone."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from connections import services, tasks
+from connections import exchanges, services, tasks
 from connections.exchanges.base import Credentials
 from connections.models import Exchange
 
@@ -22,33 +23,47 @@ Key = dict[str, str]
 
 # (exchange, scenario of the simulator): the connection's name
 CONNECTED = {
+    ("okx", "good_futures"): "OKX Futures",
+    ("binance", "good_futures"): "Binance Futures",
     ("mexc", "good_futures"): "MEXC Futures",
-    ("kucoin", "good_futures"): "KuCoin Futures",
-    ("kucoin", "slow"): "KuCoin on a slow line",
-    ("mexc", "no_ip"): "MEXC without an IP list",
-    ("mexc", "expiring"): "MEXC, ends in 5 days",
-    ("kucoin", "unknown_word"): "KuCoin with an unknown right",
-    ("mexc", "read_only"): "MEXC, read only",
-    ("mexc", "withdraw"): "MEXC that may withdraw",
-    ("kucoin", "withdraw"): "KuCoin that may withdraw",
-    ("mexc", "wrong_ip"): "MEXC bound to another IP",
-    ("kucoin", "wrong_passphrase"): "KuCoin, wrong passphrase",
-    ("mexc", "disabled"): "MEXC, switched off there",
-    ("kucoin", "expired"): "KuCoin, expired",
-    ("kucoin", "down"): "KuCoin while it is down",
+    ("kucoin", "no_ip"): "KuCoin without an IP list",
+    ("gate", "unknown_word"): "Gate.io with an unknown right",
+    ("bybit", "expiring"): "Bybit, ends soon",
+    ("bitget", "withdraw"): "Bitget that may withdraw",
+    ("okx", "read_only"): "OKX, read only",
+    ("gate", "wrong_ip"): "Gate.io bound to another IP",
+    ("okx", "wrong_passphrase"): "OKX, wrong passphrase",
+    ("bybit", "expired"): "Bybit, expired",
+    ("bitget", "disabled"): "Bitget, switched off there",
+    ("binance", "wrong_ip"): "Binance, one answer for four causes",
+    ("coinbase", "deleted"): "Coinbase, deleted there",
     ("mexc", "html"): "MEXC behind a broken proxy",
+    ("bingx", "down"): "BingX while it is down",
+    ("htx", "slow"): "HTX on a slow line",
 }
-PAUSED = {("kucoin", "other_account"): "KuCoin, paused"}
-# Left for whoever tries the form.
-TO_PASTE = (
-    ("mexc", "good"),
-    ("mexc", "wrong_secret"),
-    ("mexc", "deleted"),
-    ("kucoin", "good"),
-    ("kucoin", "read_only"),
-    ("kucoin", "wrong_ip"),
-    ("kucoin", "rate_limited"),
-)
+PAUSED = {("bingx", "other_account"): "BingX, paused"}
+
+OTHERS = ("binance", "okx", "bybit", "bitget", "gate", "htx", "bingx")
+WORKS = "Connected: it reads and trades spot, from our addresses only."
+# Left for whoever tries the form: the status the key ends in, and why.
+TO_PASTE = {
+    ("mexc", "good"): WORKS,
+    ("mexc", "read_only"): "Needs attention: No trading permission. The page says what to tick.",
+    ("mexc", "withdraw"): "Withdrawal enabled (refused): a key that may withdraw is never used.",
+    ("mexc", "wrong_ip"): "Needs attention: IP not allowed. It is bound to another address.",
+    ("mexc", "expired"): "Needs attention: The API key has expired. It had 90 days.",
+    ("kucoin", "good"): WORKS,
+    ("kucoin", "wrong_passphrase"): "Needs attention: Wrong passphrase or secret. It is the first.",
+    ("kucoin", "down"): "Exchange unavailable: we test again by ourselves.",
+    ("kucoin", "slow"): "Connected: after a while, since every call takes 2.5 seconds.",
+    **{(code, "good"): WORKS for code in OTHERS},
+    ("coinbase", "good"): "Connected, with warnings: Coinbase does not tell of IP addresses.",
+}
+HEADING = "Keys to try the form with. No connection uses them yet."
+MORE = """\
+Keys whose secret has several lines (Coinbase ECDSA, Binance and Bybit RSA) and all other
+scenarios are listed by: .venv/bin/python -m tests.simulator keys
+"""
 
 
 class Command(BaseCommand):
@@ -72,10 +87,11 @@ class Command(BaseCommand):
         for samples in (CONNECTED, PAUSED):
             for sample, name in samples.items():
                 _connect(trader, known[sample], name, paused=samples is PAUSED)
-        self.stdout.write("Keys to try the form with:\n\n")
-        self.stdout.write("\n".join(_described(known[sample]) for sample in TO_PASTE))
-        self.stdout.write(f"More of them are in {keys}.\n")
-        self.stdout.write(f"Sign in as the trader {EMAIL} with the password {password}")
+        self.stdout.write(f"Sign in as the trader {EMAIL} with the password {password}\n\n")
+        listed = _listed(known)
+        file = keys.with_name("keys-to-paste.txt")
+        _write_private(file, listed)
+        self.stdout.write(f"{listed}This list is in {file} too.\n")
 
 
 def _read(file: Path) -> dict[tuple[str, str], Key]:
@@ -105,8 +121,20 @@ def _connect(trader: Any, key: Key, name: str, *, paused: bool) -> None:
         tasks.wake(test)
 
 
-def _described(key: Key) -> str:
-    rows = [("API key", key["api_key"]), ("Secret", key["secret"])]
-    rows += [("Passphrase", key["passphrase"])] if key["passphrase"] else []
-    lines = [f"{key['exchange']}, {key['scenario']}: {key['what_happens']}"]
-    return "\n".join(lines + [f"    {label:<12}{value}" for label, value in rows]) + "\n"
+def _listed(known: dict[tuple[str, str], Key]) -> str:
+    keys = (_described(known[sample], end) for sample, end in TO_PASTE.items())
+    return "\n".join([HEADING + "\n", *keys, MORE])
+
+
+def _described(key: Key, end: str) -> str:
+    fields = {"API key": "api_key", "Secret": "secret", "Passphrase": "passphrase"}
+    scenario = key["scenario"].replace("_ip", " IP").replace("_", " ")
+    lines = [f"{exchanges.name_of(key['exchange'])}, {scenario}", end]
+    lines += [f"{label}: {key[name]}" for label, name in fields.items() if key[name]]
+    return "\n  ".join(lines) + "\n"
+
+
+def _write_private(file: Path, text: str) -> None:
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(text)
