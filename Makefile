@@ -28,7 +28,7 @@ run: packages ## install, prepare and run everything at BIND=127.0.0.1:8000
 	@$(MANAGE) prepare
 	@$(PY) -m backfuture.supervisor --bind $(BIND)
 
-demo: dev-packages ## the same in var/demo, filled, with simulated exchanges
+demo: packages ## the same in var/demo, filled, with simulated exchanges
 	@set -eu; unset $(OURS); \
 	port=$$($(PY) -c "import socket as s; print(s.create_server(('127.0.0.1', 0)).getsockname()[1])"); \
 	export VAR_DIR="$$PWD/$(DEMO)" ENV_FILE="$$PWD/$(DEMO)/.env" SITE_URL=http://$(BIND); \

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -20,6 +22,7 @@ from .presentation import (
     StepLine,
     explain,
     explain_all,
+    line_marks,
     permission_marks,
     ready_for,
     status_of,
@@ -29,6 +32,7 @@ from .presentation import (
 
 WAITING_LONG = timedelta(seconds=4)
 HISTORY_SHOWN = 20
+TESTS_PER_PAGE = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def summary(connection: Connection) -> Summary:
         ready_for(permissions) if connection.works else gettext("nothing yet"),
         keys[0].hint if keys else "",
         keys[0].created_at if keys else None,
-        permission_marks(permissions),
+        line_marks(permissions),
     )
 
 
@@ -149,8 +153,20 @@ WORKING = {Connection.Status.CONNECTED, Connection.Status.WARNINGS}
 
 
 def history(connection: Connection) -> list[HistoryLine]:
-    tests = connection.tests.select_related("requested_by", "connection__exchange")
-    return [history_line(connection, test) for test in tests[:HISTORY_SHOWN]]
+    return [history_line(connection, test) for test in _tests(connection)[:HISTORY_SHOWN]]
+
+
+def all_tests(
+    connection: Connection, number: str
+) -> tuple[Page[ConnectionTest], list[HistoryLine]]:
+    """One page of all tests, newest first; the nearest page where there is none of that number."""
+    page = Paginator(_tests(connection), TESTS_PER_PAGE).get_page(number)
+    return page, [history_line(connection, test) for test in page]
+
+
+def _tests(connection: Connection) -> QuerySet[ConnectionTest]:
+    found = connection.tests.select_related("requested_by", "connection__exchange")
+    return found.defer("steps", "permissions", "balances").order_by("-queued_at", "pk")
 
 
 def history_line(connection: Connection, test: ConnectionTest) -> HistoryLine:

@@ -6,7 +6,7 @@ Everything here is ready to print; templates decide nothing about keys.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Literal
@@ -87,6 +87,14 @@ PERMISSION_LABELS = {
     "futures_trade": _("Futures trading"),
     "margin": _("Margin"),
     "transfer": _("Transfer between own accounts"),
+    "withdraw": _("Withdraw"),
+}
+
+# The rights shown on one line, in short.
+LINE_LABELS = {
+    "read": _("Read"),
+    "spot_trade": _("Spot"),
+    "futures_trade": _("Futures"),
     "withdraw": _("Withdraw"),
 }
 
@@ -209,6 +217,14 @@ def ready_for(permissions: Permissions) -> str:
 
 def permission_marks(permissions: Permissions) -> list[PermissionMark]:
     return [_mark(name, value, permissions) for name, value in permissions.as_dict().items()]
+
+
+def line_marks(permissions: Permissions) -> list[PermissionMark]:
+    """The rights that matter most, under short names. A right of no use yet is not praised."""
+    marks = {mark.name: mark for mark in permission_marks(permissions)}
+    if "futures" in permissions.closed:
+        marks["futures_trade"] = replace(marks["futures_trade"], tone="neutral")
+    return [replace(marks[name], label=str(label)) for name, label in LINE_LABELS.items()]
 
 
 def _mark(name: str, value: Known, permissions: Permissions) -> PermissionMark:

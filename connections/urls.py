@@ -10,6 +10,7 @@ urlpatterns = [
     path("new/<slug:code>/", views.new, name="new"),
     path("<uuid:pk>/", views.detail, name="detail"),
     path("<uuid:pk>/test/", views.test, name="test"),
+    path("<uuid:pk>/tests/", views.tests, name="tests"),
     path("<uuid:pk>/tests/<uuid:test_pk>/", views.past_test, name="past_test"),
     path("<uuid:pk>/rename/", views.rename, name="rename"),
     path("<uuid:pk>/replace/", views.replace, name="replace"),

@@ -142,6 +142,16 @@ def test(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @own_page
 @require_safe
+def tests(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """All tests of a connection, a page at a time."""
+    connection = own(request, pk)
+    page, lines = pages.all_tests(connection, request.GET.get("page", "1"))
+    context = {"connection": connection, "page": page, "lines": lines}
+    return render(request, "connections/tests.html", context)
+
+
+@own_page
+@require_safe
 def past_test(request: HttpRequest, pk: UUID, test_pk: UUID) -> HttpResponse:
     connection = own(request, pk)
     found = get_object_or_404(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from connections.exchanges import EXCHANGES
 from tests.running import PASSWORD, Site
 from tests.simulator import KeySpec, sample
 
@@ -78,10 +81,10 @@ class Tab:
         self.page.get_by_role("button", name="Save and test").click()
 
     def fill(self, key: KeySpec) -> None:
-        self.page.locator("input[name=api_key]").fill(key.api_key)
-        self.page.locator("input[name=secret]").fill(key.paste_secret)
+        self.page.locator("[name=api_key]").fill(key.api_key)
+        self.page.locator("[name=secret]").fill(key.paste_secret)
         if key.passphrase:
-            self.page.locator("input[name=passphrase]").fill(key.paste_passphrase)
+            self.page.locator("[name=passphrase]").fill(key.paste_passphrase)
 
     def connect(self, key: KeySpec, name: str = "") -> None:
         self.open(f"/connections/new/{key.exchange}/")
@@ -162,6 +165,66 @@ def test_withdrawal_is_refused_and_the_mended_key_turns_connected(tab: Tab, site
     tab.page.get_by_role("button", name="Test again").first.click()
     connected(tab)
     site.exchanges.change(key.api_key, permissions=was.permissions)
+
+
+@pytest.fixture
+def scripted(chromium: Browser, site: Site) -> Iterator[Tab]:
+    """Signed in, with JavaScript alone."""
+    context = chromium.new_context()
+    tab = Tab(context.new_page(), site)
+    tab.sign_up(f"{secrets.token_hex(4)}@example.com")
+    yield tab
+    context.close()
+
+
+@pytest.mark.parametrize("code", EXCHANGES)
+def test_every_exchange_connects_and_a_corrected_secret_mends_it(scripted: Tab, code: str):
+    page, wrong = scripted.page, sample(code, "wrong_secret")
+    scripted.open(f"/connections/new/{code}/")
+    for spec in EXCHANGES[code].fields:
+        field = page.locator(f"{'textarea' if spec.multiline else 'input'}[name={spec.name}]")
+        expect(field).to_be_visible()
+        hidden = "none" if spec.name == "api_key" and not spec.multiline else "disc"
+        expect(field).to_have_css("-webkit-text-security", hidden)
+    asked_for = page.locator("main :is(input, textarea)[translate=no]:not([readonly])")
+    expect(asked_for).to_have_count(len(EXCHANGES[code].fields))
+    scripted.enter(sample(code, "good"))
+    connected(scripted)
+    scripted.connect(wrong)
+    expect(page.locator(".advice")).to_be_visible(timeout=20_000)
+    expect(page.locator("#test-title")).not_to_be_empty()
+    expect(page.locator(".advice").locator("li, h3 + p").first).to_be_visible()
+    expect(page.locator("#connection-status")).not_to_contain_text("Connected")
+    page.get_by_role("link", name="Replace key").click()
+    scripted.fill(replace(wrong, wrong_secret=""))
+    page.get_by_role("button", name="Save and test").click()
+    connected(scripted)
+    assert scripted.complaints == []
+
+
+@pytest.mark.parametrize("lost", ["session", "connection"])
+def test_poll_that_lost_its_page_stops_and_says_so(scripted: Tab, lost: str):
+    page = scripted.page
+    scripted.connect(sample("mexc", "slow"))
+    expect(page.locator("#test-panel[hx-trigger]")).to_be_visible()
+    if lost == "session":
+        page.context.clear_cookies()
+    else:
+        pk = page.url.rstrip("/").rsplit("/", 1)[-1].replace("-", "")
+        for statement in (
+            "DELETE FROM connections_connectiontest WHERE connection_id = ?",
+            "DELETE FROM connections_credential WHERE connection_id = ?",
+            "DELETE FROM connections_connection WHERE id = ?",
+        ):
+            scripted.site.execute(statement, pk)
+    note = page.locator("#signed-out" if lost == "session" else "#gone")
+    expect(note).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2500)
+    assert asked == []
+    note.get_by_role("link").click()
+    page.wait_for_url("**/accounts/login/**" if lost == "session" else "**/connections/")
 
 
 def test_nothing_typed_is_lost_but_the_secrets(tab: Tab):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.db import connection as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
+from connections.exchanges import EXCHANGES
 from connections.exchanges.base import Balance, KeyFacts, Permissions
 from connections.exchanges.problems import PROBLEMS
 from connections.models import Connection, ConnectionTest, Credential, Exchange
@@ -22,6 +25,9 @@ KUCOIN_KEY = {
     "passphrase": "my-passphrase-77",
 }
 NEW_MEXC = "/connections/new/mexc/"
+TAGS = re.compile(r"<[^>]+>")
+ICON = re.compile(r"#([a-z-]+)\"/>")
+LISTED = re.compile(r"/tests/([0-9a-f-]{36})/\">")
 
 
 def page(response) -> str:
@@ -120,14 +126,20 @@ class TestConnecting:
         assert browser.get(NEW_MEXC, {"api_key": "x"}).status_code == 400
 
 
-SECRET_FIELDS = re.compile(r"<input[^>]*name=\"(?:api_key|secret|passphrase)\"[^>]*>")
+SECRET_FIELDS = re.compile(r"<(?:input|textarea)[^>]*name=\"(?:api_key|secret|passphrase)\"[^>]*>")
 
 
-@pytest.mark.parametrize("path", ["/connections/new/mexc/", "/connections/new/kucoin/", "replace"])
+TEXT_AREAS = re.compile(r"<textarea[^>]*>(.*?)</textarea>", re.DOTALL)
+FORMS = [*(f"/connections/new/{code}/" for code in EXCHANGES), "replace"]
+
+
+@pytest.mark.parametrize("path", FORMS)
 def test_secret_fields_keep_browsers_hands_off(browser, connection, path):
     response = browser.get(url(connection, "replace") if path == "replace" else path)
-    fields = SECRET_FIELDS.findall(response.content.decode())
+    text = response.content.decode()
+    fields = SECRET_FIELDS.findall(text)
     assert len(fields) >= 2
+    assert all(not content.strip() for content in TEXT_AREAS.findall(text))
     for field in fields:
         assert 'autocomplete="off"' in field
         assert 'translate="no"' in field
@@ -222,6 +234,37 @@ class TestKeeping:
         assert "Connected" in text
         assert connection.credentials.get().hint in text
 
+    def test_list_shows_what_the_key_may_do_and_how_old_it_is(self, browser, connection):
+        facts = KeyFacts(Permissions(True, True, withdraw=False), True)
+        making.finish(connection, making.report(facts=facts))
+        three_days_ago = timezone.now() - timedelta(days=3, minutes=1)
+        connection.credentials.update(created_at=three_days_ago)
+        text = page(browser.get("/connections/"))
+        rights = re.findall(r"<li class=\"right .*?</li>", text)
+        assert [(ICON.findall(right), TAGS.sub("", right)) for right in rights] == [
+            (["check"], "Read: yes"),
+            (["check"], "Spot: yes"),
+            (["help"], "Futures: unknown"),
+            (["x"], "Withdraw: no"),
+        ]
+        assert "Key entered 3 days ago" in re.sub(r"\s+", " ", TAGS.sub("", text))
+
+    def test_all_tests_are_listed_newest_first_a_page_at_a_time(self, browser, connection):
+        for _ in range(26):
+            making.finish(connection, making.report())
+            making.asked_again(connection)
+        newest_first = [str(test.pk) for test in connection.tests.order_by("-queued_at")]
+        text = page(browser.get(url(connection)))
+        assert url(connection, "tests") in text
+        assert len(LISTED.findall(text.split('id="history"')[1])) == 6
+        first = page(browser.get(url(connection, "tests")))
+        second = page(browser.get(url(connection, "tests"), {"page": "2"}))
+        assert LISTED.findall(first) == newest_first[:25]
+        assert LISTED.findall(second) == newest_first[25:]
+        assert "Page 2 of 2" in second
+        for wrong in ("0", "9", "x"):
+            assert browser.get(url(connection, "tests"), {"page": wrong}).status_code == 200
+
     def test_empty_list_invites_to_connect(self, browser):
         assert "/connections/new/" in page(browser.get("/connections/"))
 
@@ -255,7 +298,7 @@ class TestKeeping:
         assert not Credential.objects.exists()
 
 
-PAGES = ("detail", "test", "rename", "replace", "delete")
+PAGES = ("detail", "test", "tests", "rename", "replace", "delete")
 ACTIONS = ("test", "rename", "replace", "discard_new_key", "pause", "resume", "delete")
 
 
@@ -298,7 +341,7 @@ class TestWhoMay:
         return client
 
 
-@pytest.mark.parametrize("path", ["/connections/", "detail"])
+@pytest.mark.parametrize("path", ["/connections/", "detail", "tests"])
 def test_queries_do_not_grow_with_rows(browser, trader, mexc, django_assert_num_queries, path):
     def fill(number: int) -> Connection:
         made = making.connection(trader, mexc, f"Connection {number}")
@@ -308,7 +351,7 @@ def test_queries_do_not_grow_with_rows(browser, trader, mexc, django_assert_num_
         return made
 
     first = fill(0)
-    where = path if path.startswith("/") else url(first)
+    where = path if path.startswith("/") else url(first, path)
     browser.get(where)
     with CaptureQueriesContext(database) as few:
         browser.get(where)

@@ -67,6 +67,16 @@ def mark_icon(mark: PermissionMark) -> str:
 
 
 @register.filter
+def yes_no_icon(mark: PermissionMark) -> str:
+    """On one line, where no word stands beside it: a tick is yes for every right."""
+    if mark.value is None:
+        return "help"
+    if mark.name == "withdraw" and mark.value:
+        return "alert"
+    return "check" if mark.value else "x"
+
+
+@register.filter
 def any_known(marks: list[PermissionMark]) -> bool:
     return any(mark.value is not None for mark in marks)
 

@@ -93,9 +93,23 @@
     const text = sentence.textContent.trim().replace(/\s+/g, " ");
     if (live.textContent !== text) live.textContent = text;
   };
-  const offline = (yes) => {
-    const note = document.getElementById("offline");
+  const show = (id, yes) => {
+    const note = document.getElementById(id);
     if (note) note.hidden = !yes;
+  };
+  const offline = (yes) => show("offline", yes);
+  // There is nothing more to ask for: says why, and a panel without htmx asks no more.
+  const stop = (why) => {
+    offline(false);
+    show(why, true);
+    const panel = document.getElementById("test-panel");
+    if (!panel) return;
+    const still = panel.cloneNode(true);
+    for (const part of [still, ...still.querySelectorAll("*")]) {
+      for (const name of part.getAttributeNames()) if (name.startsWith("hx-")) part.removeAttribute(name);
+    }
+    still.setAttribute("inert", "");
+    panel.replaceWith(still);
   };
   document.addEventListener("htmx:afterSettle", (event) => {
     say();
@@ -105,16 +119,19 @@
       panel.focus({ preventScroll: true });
     }
   });
-  document.addEventListener("htmx:afterOnLoad", () => offline(false));
   document.addEventListener("htmx:sendError", () => offline(true));
-  document.addEventListener("htmx:responseError", () => offline(true));
-  // Answered from another address, such as the sign-in page: go there as a whole page.
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const status = event.detail.xhr.status;
+    if (status === 404) stop("gone");
+    else if (status) offline(status >= 400);
+  });
+  // Answered from another address: that is the sign-in page.
   document.addEventListener("htmx:beforeSwap", (event) => {
     const asked = new URL(event.detail.pathInfo.finalRequestPath, location.href).pathname;
     const answered = event.detail.xhr.responseURL && new URL(event.detail.xhr.responseURL).pathname;
     if (!answered || answered === asked) return;
     event.detail.shouldSwap = false;
-    location.reload();
+    stop("signed-out");
   });
 
   showChoice();

@@ -7,6 +7,7 @@ the same order, one report a line. Exit code 0 when every line was inspected, 2 
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import math
@@ -46,6 +47,7 @@ class Command(BaseCommand):
             raise CommandError("--concurrency takes a number from 1 up.", returncode=2)
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="replace")  # one bad byte must not stop the rest
+        gc.freeze()  # what is loaded by now stays: no need to look through it again and again
         try:
             unusable = asyncio.run(self._inspect_all(concurrency))
         except ImproperlyConfigured as error:
