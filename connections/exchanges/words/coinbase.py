@@ -14,16 +14,16 @@ FIELDS = (
     CredentialField(
         "api_key",
         _("API key name or ID"),
-        _(
-            "It begins with organizations/, or is an ID with four hyphens. "
-            "You can paste the whole downloaded key file instead."
-        ),
+        _("It begins with organizations/, or is an ID with four hyphens."),
         re.compile(r"organizations/[\w-]+/apiKeys/[\w-]+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-\w{12}"),
     ),
     CredentialField(
         "secret",
         _("Private key (secret)"),
-        _("All of it, with its BEGIN and END lines if it has them. Coinbase shows it once."),
+        _(
+            "All of it, with its BEGIN and END lines if it has them. Or paste the whole downloaded "
+            "key file here and leave the field above empty."
+        ),
         re.compile(r"-----BEGIN [A-Z ]+-----.*|[A-Za-z0-9+/]{86}==", re.DOTALL),
         multiline=True,
     ),
