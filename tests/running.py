@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -135,6 +135,32 @@ class Site:
             return
         with psycopg.connect(self.database) as database:
             database.execute(statement.replace("?", "%s"), values)
+
+    @contextmanager
+    def locked_for(self, seconds: float) -> Iterator[None]:
+        """Nobody else can write connections or tests for that long."""
+        locked = threading.Event()
+        holder = threading.Thread(target=self._hold_lock, args=(seconds, locked))
+        holder.start()
+        assert locked.wait(30)
+        yield
+        holder.join()
+
+    def _hold_lock(self, seconds: float, locked: threading.Event) -> None:
+        if self.database.startswith("sqlite"):
+            with closing(sqlite3.connect(self.folder / "db.sqlite3", timeout=20)) as database:
+                database.isolation_level = None
+                database.execute("BEGIN IMMEDIATE")
+                locked.set()
+                time.sleep(seconds)
+                database.execute("ROLLBACK")
+            return
+        with psycopg.connect(self.database) as database:
+            database.execute(
+                "LOCK TABLE connections_connection, connections_connectiontest IN EXCLUSIVE MODE"
+            )
+            locked.set()
+            time.sleep(seconds)
 
     def files(self) -> Iterator[Path]:
         return (file for file in self.folder.rglob("*") if file.is_file())

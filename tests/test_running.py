@@ -61,6 +61,16 @@ def test_worker_killed_in_the_middle_repeats_the_test_and_applies_it_once(site):
     assert site.rows(query, test_id) == [("done", 2)]
 
 
+def test_database_locked_at_submit_and_during_the_test_is_waited_for(site):
+    visitor = site.visitor().sign_up()
+    key = good_key(site, "locked", delay_s=0.5)
+    with site.locked_for(3):
+        path = visitor.connect(key, "Locked")
+    with site.locked_for(3):
+        text = visitor.wait_until_tested(path, 60)
+    assert "Connected" in text
+
+
 def test_killed_web_server_is_back_by_itself(site):
     site.kill("gunicorn")
     assert wait_for(lambda: _ok(site), 30)
