@@ -14,6 +14,11 @@ DEMO := var/demo
 OURS := SECRET_KEY FERNET_KEYS FINGERPRINT_PEPPER VAULT_PUBLIC_KEYS VAULT_PRIVATE_KEYS_FILE \
 	DATABASE_URL CACHE_URL CELERY_BROKER_URL EMAIL_URL EXCHANGE_PROXY_URL ALLOWED_HOSTS DEBUG
 
+# Tests that touch neither database nor broker: `make test` has run them.
+NO_SERVICE := --ignore=tests/simulator --ignore-glob="tests/test_sdk_*" \
+	$(foreach name,inspection mutations pasting simulator binance binance_secrets bitget \
+	coinbase_key gate words floors,--ignore=tests/test_$(name).py)
+
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-services test-browser lint types requirements bench-start bench-inspect clean \
 	venv packages dev-packages
@@ -49,7 +54,7 @@ test: dev-packages ## the tests that need nothing but Python
 test-services: dev-packages ## all but the browser tests on PostgreSQL and Redis
 	@DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres}" \
 	CELERY_BROKER_URL="$${CELERY_BROKER_URL:-redis://127.0.0.1:6379/5}" \
-	$(PY) -m pytest -m "not browser"
+	$(PY) -m pytest -m "not browser" $(NO_SERVICE)
 
 test-browser: dev-packages ## the tests that drive Chromium
 	@$(PY) -m pytest -m browser
