@@ -20,7 +20,6 @@ from .models import AccessEvent, ConnectionTest, Credential
 
 log = logging.getLogger(__name__)
 
-
 LEASE = timedelta(seconds=45)  # a test ends itself after 30 s
 MOST_CLAIMS = 5  # a test that took down five workers is not tried on a sixth
 

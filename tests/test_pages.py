@@ -51,6 +51,7 @@ class TestConnecting:
     def test_steps_show_our_addresses_and_the_key_page(self, browser):
         text = page(browser.get(NEW_MEXC))
         assert "203.0.113.7,203.0.113.8" in text
+        assert "MEXC takes at most 10 addresses for a key." in text
         assert "https://www.mexc.com/user/openapi" in text
         assert 'value="MEXC Spot Main"' in text
 
