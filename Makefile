@@ -12,16 +12,24 @@ COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --g
 DEMO := var/demo
 # What the demonstration must not take from your shell: it has keys and data of its own.
 OURS := SECRET_KEY FERNET_KEYS FINGERPRINT_PEPPER VAULT_PUBLIC_KEYS VAULT_PRIVATE_KEYS_FILE \
-	DATABASE_URL CACHE_URL CELERY_BROKER_URL EMAIL_URL EXCHANGE_PROXY_URL ALLOWED_HOSTS DEBUG
+	VAULT_RECOVERY_KEY REQUIRE_MFA DATABASE_URL CACHE_URL CELERY_BROKER_URL EMAIL_URL EXCHANGE_PROXY_URL ALLOWED_HOSTS DEBUG
 
 # Tests that touch neither database nor broker: `make test` has run them.
 NO_SERVICE := --ignore=tests/simulator --ignore-glob="tests/test_sdk_*" \
 	$(foreach name,inspection mutations pasting simulator binance binance_secrets bitget \
-	coinbase_key gate words floors,--ignore=tests/test_$(name).py)
+	coinbase_key gate words floors audit headers hostile_input account_pages,--ignore=tests/test_$(name).py)
+
+# One process for each core (JOBS=0: one after the other, for a debugger). Tests of whole sites
+# have the machine to themselves.
+JOBS ?= auto
+PYTEST := $(PY) -m pytest
+SPREAD := -n $(JOBS) --dist worksteal --ignore=tests/test_running.py
+SERVICES := DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres}" \
+	CELERY_BROKER_URL="$${CELERY_BROKER_URL:-redis://127.0.0.1:6379/5}"
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-services test-browser lint types requirements bench-start bench-inspect clean \
-	venv packages dev-packages
+.PHONY: help run demo test test-services test-browser test-faults lint types audit requirements \
+	bench-start bench-inspect clean venv packages dev-packages
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -49,15 +57,18 @@ demo: packages ## the same in var/demo, filled, with simulated exchanges
 	$(PY) -m backfuture.supervisor --bind $(BIND) --with-simulator $$port
 
 test: dev-packages ## the tests that need nothing but Python
-	@$(PY) -m pytest -m "not services and not browser"
+	@$(PYTEST) $(SPREAD) -m "not services and not browser and not faults"
+	@$(PYTEST) -m "not services and not browser and not faults" tests/test_running.py
 
 test-services: dev-packages ## all but the browser tests on PostgreSQL and Redis
-	@DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres}" \
-	CELERY_BROKER_URL="$${CELERY_BROKER_URL:-redis://127.0.0.1:6379/5}" \
-	$(PY) -m pytest -m "not browser" $(NO_SERVICE)
+	@$(SERVICES) $(PYTEST) $(SPREAD) -m "not browser and not faults" $(NO_SERVICE)
+	@$(SERVICES) $(PYTEST) -m "not browser and not faults" tests/test_running.py
 
 test-browser: dev-packages ## the tests that drive Chromium
-	@$(PY) -m pytest -m browser
+	@$(PYTEST) -m browser
+
+test-faults: dev-packages ## what breaks in life: kills, full disks, services that go away
+	@$(PY) -m pytest -m faults -s tests/faults
 
 lint: dev-packages ## ruff: rules and format
 	@$(PY) -m ruff check .
@@ -65,6 +76,9 @@ lint: dev-packages ## ruff: rules and format
 
 types: dev-packages ## mypy, strict
 	@$(PY) -m mypy
+
+audit: dev-packages ## known faults in packages, secrets committed by mistake
+	@$(PY) .ci/audit
 
 requirements: dev-packages ## pin requirements*.in with hashes
 	@$(COMPILE) requirements.in --output-file requirements.txt

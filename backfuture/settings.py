@@ -27,6 +27,7 @@ ROLE = env("BACKFUTURE_ROLE", default="command")
 FERNET_KEYS = env.list("FERNET_KEYS", default=[])
 FINGERPRINT_PEPPER = env("FINGERPRINT_PEPPER", default="")
 VAULT_PUBLIC_KEYS = env.list("VAULT_PUBLIC_KEYS", default=[])  # "id:base64"; the first one seals
+VAULT_RECOVERY_KEY = env("VAULT_RECOVERY_KEY", default="")  # "id:base64"; its other half is offline
 VAULT_PRIVATE_KEYS_FILE = env("VAULT_PRIVATE_KEYS_FILE", default="")  # the worker's alone
 
 # --- talking to exchanges (connections/exchanges/client.py) --------------------------------
@@ -39,7 +40,7 @@ INSTALLED_APPS = [
     "backfuture.accounts",
     "connections",
     "strategies",
-    "django.contrib.admin",
+    "backfuture.accounts.apps.DeskConfig",  # django.contrib.admin with our own site
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -49,6 +50,8 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "csp",
     "django_celery_beat",
     "django_htmx",
@@ -58,6 +61,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django_permissions_policy.PermissionsPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -67,6 +71,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "backfuture.accounts.middleware.VisitorMiddleware",
 ]
 
 ROOT_URLCONF = "backfuture.urls"
@@ -102,6 +107,9 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Shared by all processes: rate limits counted per process would count nothing.
 CACHES = {"default": env.cache("CACHE_URL", default=f"filecache://{VAR_DIR / 'cache'}")}
+if CACHES["default"]["BACKEND"].endswith("FileBasedCache"):
+    CACHES["default"]["BACKEND"] = "backfuture.accounts.cache.SharedFileCache"
+    CACHES["default"]["OPTIONS"] = {"MAX_ENTRIES": 20_000}  # 300 are soon pushed out
 
 # --- sign-in -------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -114,18 +122,45 @@ AUTH_PASSWORD_VALIDATORS = [
         "CommonPasswordValidator",
         "NumericPasswordValidator",
     )
-]
+] + [{"NAME": "backfuture.accounts.passwords.BreachedOrGuessable"}]
+EMAIL_URL_GIVEN = bool(env("EMAIL_URL", default=""))
+ACCOUNT_ADAPTER = "backfuture.accounts.adapters.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
-ACCOUNT_EMAIL_VERIFICATION = "optional"
+# Where mails are only printed, nobody could confirm an address before signing in.
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_URL_GIVEN else "optional"
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[BackFuture] "
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # seconds
 ACCOUNT_SESSION_REMEMBER = None
 ACCOUNT_LOGOUT_ON_GET = False
+USERSESSIONS_ADAPTER = "backfuture.accounts.adapters.SessionsAdapter"
+MFA_ADAPTER = "backfuture.accounts.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_ISSUER = "BackFuture"
+MFA_TOTP_PERIOD = 30  # seconds
+MFA_TOTP_TOLERANCE = 1  # steps of 30 s: clocks of phones are a little off
+MFA_WEBAUTHN_USER_VERIFICATION = "required"  # a stolen key alone lets nobody in
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS  # browsers allow it on localhost alone
+MFA_FORMS = {
+    "authenticate": "backfuture.accounts.forms.CodeForm",
+    "reauthenticate": "backfuture.accounts.forms.ConfirmingCodeForm",
+    "activate_totp": "backfuture.accounts.forms.FirstCodeForm",
+}
+REQUIRE_MFA = env.switch("REQUIRE_MFA")
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # no cookie of its own
+SESSION_ENGINE = "backfuture.accounts.sessions"
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "connections:list"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 5  # seconds; a page must not hang on a mail server
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env("FROM_EMAIL", default="BackFuture <noreply@localhost>")
 ADMINS = [("Operator", address) for address in env.list("ADMIN_EMAILS", default=[])]
 
@@ -166,10 +201,17 @@ SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
+PERMISSIONS_POLICY: dict[str, list[str]] = {
+    **{name: [] for name in ("camera", "display-capture", "geolocation", "microphone", "usb")},
+    **{f"publickey-credentials-{what}": ["self"] for what in ("get", "create")},
+}
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+if HTTPS:  # the browser then takes these cookies from this host over https alone
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 X_FRAME_OPTIONS = "DENY"
-if env.switch("BEHIND_TLS_PROXY"):
+BEHIND_TLS_PROXY = env.switch("BEHIND_TLS_PROXY")
+if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # --- work behind the pages -----------------------------------------------------------------

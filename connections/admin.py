@@ -8,11 +8,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from . import services, tasks
+from .events import AccessEvent, record
 from .forms import clean_name
 from .models import Connection, ConnectionTest, Credential, Exchange
 from .presentation import explain, status_of
@@ -36,6 +37,11 @@ class ExchangeAdmin(ReadOnlyAdmin):
     fields = ("code", "offered", "paused", "notice", "position")
     readonly_fields = ("code",)
 
+    def save_model(self, request: HttpRequest, obj: Exchange, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        why = ", ".join(f"{name}: {getattr(obj, name)}" for name in form.changed_data)
+        record(AccessEvent.Kind.EXCHANGE_CHANGED, actor=request.user, exchange=obj.code, why=why)
+
 
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     """Says that a name is taken: the owner is not a field here, so Django does not check it."""
@@ -51,6 +57,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(Connection)
 class ConnectionAdmin(ReadOnlyAdmin):
     form = ConnectionForm
+    view_on_site = False  # the owner's page is the owner's
     list_display = (
         "name",
         "owner",
@@ -92,6 +99,15 @@ class ConnectionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         return Connection.objects.for_list()
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Every look is on record, and the owner sees it."""
+        response = super().change_view(request, object_id, form_url, extra_context)
+        if response.status_code == 200:
+            _on_record(request, Connection.objects.get(pk=object_id))
+        return response
+
     @admin.display(description=_("status"))
     def status_word(self, connection: Connection) -> str:
         return status_of(connection, testing=bool(connection.open_tests)).word  # type: ignore[attr-defined]
@@ -127,11 +143,11 @@ class ConnectionAdmin(ReadOnlyAdmin):
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
         """A pause drops the test under way, and its end asks for a new one."""
         if "paused_at" in form.changed_data and obj.paused_at:
-            services.pause(obj)
+            services.pause(obj, by=request.user)
         elif "paused_at" in form.changed_data:
             tasks.wake(services.resume(obj, by=request.user))
         if "name" in form.changed_data:
-            services.rename(obj, obj.name)
+            services.rename(obj, obj.name, by=request.user)
 
     @admin.action(description=_("Test again"), permissions=["change"])
     def test_again(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
@@ -155,6 +171,10 @@ class ConnectionAdmin(ReadOnlyAdmin):
             )
         level = messages.SUCCESS if asked else messages.WARNING
         self.message_user(request, text % {"n": asked, "left": left}, level)
+
+
+def _on_record(request: HttpRequest, connection: Connection) -> None:
+    record(AccessEvent.Kind.STAFF_LOOK, connection=connection, actor=request.user)
 
 
 def _key(connection: Connection) -> Credential | None:
@@ -204,8 +224,44 @@ class ConnectionTestAdmin(ReadOnlyAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        response = super().change_view(request, object_id, form_url, extra_context)
+        if response.status_code == 200:
+            _on_record(request, Connection.objects.get(tests__pk=object_id))
+        return response
+
     @admin.display(description=_("seconds"))
     def seconds(self, test: ConnectionTest) -> str:
         if not (test.started_at and test.finished_at):
             return "–"
         return f"{(test.finished_at - test.started_at).total_seconds():.1f}"
+
+
+@admin.register(AccessEvent)
+class AccessEventAdmin(ReadOnlyAdmin):
+    """Reading alone: nobody adds, changes or deletes what happened."""
+
+    list_display = ("at", "kind", "actor", "owner", "connection", "key_hint", "ip", "why")
+    list_filter = ("kind", "exchange")
+    list_select_related = ("actor", "owner", "connection")
+    search_fields = ("=actor__email", "=owner__email", "=key_fingerprint", "=key_hint", "=ip")
+    date_hierarchy = "at"
+    fields = (
+        "at",
+        "kind",
+        "actor",
+        "owner",
+        "connection",
+        "exchange",
+        "key_hint",
+        "key_fingerprint",
+        "why",
+        "task_id",
+        "ip",
+        "agent",
+    )
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -15,7 +15,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
-from . import exchanges, vault
+from . import exchanges, vault, vault_keys
 
 CREATE = "`python manage.py keys create` makes a first set of keys."
 
@@ -75,6 +75,18 @@ def public_keys(app_configs: Sequence[AppConfig] | None, **_: Any) -> Iterator[C
         vault.public_keys()
     except vault.SealedError as error:
         yield Error(str(error), hint=CREATE, id="connections.E006")
+
+
+@register(Tags.security)
+def recovery_key(app_configs: Sequence[AppConfig] | None, **_: Any) -> Iterator[CheckMessage]:
+    try:
+        vault_keys.recovery_key()
+    except vault.SealedError as error:
+        yield Error(
+            str(error),
+            hint="Use the line that `keys create --recovery FILE` printed, or leave it out.",
+            id="connections.E016",
+        )
 
 
 @register(Tags.security)

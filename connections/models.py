@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from . import exchanges, vault
+from .events import AccessEvent as AccessEvent
 from .exchanges.base import MAIN, Permissions, Site
 
 
@@ -316,29 +317,3 @@ class ConnectionTest(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status in self.OPEN
-
-
-class AccessEvent(models.Model):
-    """Someone or something opened a sealed key: written before it opens, never changed."""
-
-    credential = models.ForeignKey(Credential, null=True, on_delete=models.SET_NULL)
-    connection = models.ForeignKey(
-        Connection, null=True, on_delete=models.SET_NULL, related_name="access_events"
-    )
-    actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    # What it was about, for when connection and key are gone.
-    key_hint = models.CharField(max_length=4, blank=True)
-    key_fingerprint = models.CharField(max_length=64, blank=True)
-    why = models.CharField(max_length=60)
-    task_id = models.CharField(max_length=64, blank=True)
-    at = models.DateTimeField(default=timezone.now, db_index=True)
-
-    class Meta:
-        verbose_name = _("access event")
-        verbose_name_plural = _("access events")
-        ordering = ("-at",)
-
-    def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.why}"

@@ -15,9 +15,12 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from . import exchanges, vault
+from .events import AccessEvent, record
 from .exchanges.base import Credentials, Exchange
 from .models import Connection, ConnectionTest, Credential
 from .models import Exchange as ExchangeRow
+
+Kind = AccessEvent.Kind
 
 PAUSE_BETWEEN_TESTS = timedelta(seconds=10)
 TRIES_PER_MINUTE = 6  # tests that new keys may ask for beside the pace above
@@ -81,6 +84,7 @@ def connect(
                 raise SameKey(existing)
             connection = Connection.objects.create(owner=owner, exchange=exchange, name=name)
             key = _store_key(connection, credentials, Credential.State.ACTIVE)
+            record(Kind.KEY_ENTERED, connection=connection, key=key, actor=owner)
             return connection, _first_test(connection, key, owner)
     except IntegrityError:
         raise NameTaken from None
@@ -100,12 +104,13 @@ def replace_key(
             raise SameKey(existing)
         _keep_tries_few(connection)
         _drop_open_tests(connection)
-        _retire(connection.credentials.filter(state=Credential.State.PENDING))
+        _discard_pending(connection, by)
         key = _store_key(connection, credentials, Credential.State.PENDING)
+        record(Kind.KEY_REPLACED, connection=connection, key=key, actor=by)
         return _first_test(connection, key, by)
 
 
-def discard_new_key(connection: Connection) -> bool:
+def discard_new_key(connection: Connection, *, by: Any) -> bool:
     """Destroys the new key that has not passed; the one in use stays."""
     with transaction.atomic():
         _lock(connection)
@@ -113,7 +118,7 @@ def discard_new_key(connection: Connection) -> bool:
         Connection.objects.filter(pk=connection.pk).exclude(suspicion="").update(
             next_test_at=timezone.now()
         )
-        return _retire(connection.credentials.filter(state=Credential.State.PENDING))
+        return _discard_pending(connection, by)
 
 
 def request_test(
@@ -142,29 +147,38 @@ def key_to_test(connection: Connection) -> Credential:
     return key
 
 
-def rename(connection: Connection, name: str) -> None:
+def rename(connection: Connection, name: str, *, by: Any) -> None:
     """Raises NameTaken."""
     try:
         with transaction.atomic():
             Connection.objects.filter(pk=connection.pk).update(name=name)
+            record(Kind.RENAMED, connection=connection, actor=by)
     except IntegrityError:
         raise NameTaken from None
     connection.name = name
 
 
-def pause(connection: Connection) -> None:
+def pause(connection: Connection, *, by: Any) -> None:
     """Nothing uses the key from here on; a test under way is dropped."""
     with transaction.atomic():
         _lock(connection)
-        Connection.objects.filter(pk=connection.pk, paused_at=None).update(
+        paused = Connection.objects.filter(pk=connection.pk, paused_at=None).update(
             paused_at=timezone.now(), next_test_at=None
         )
+        if paused:
+            record(Kind.PAUSED, connection=connection, actor=by)
         _drop_open_tests(connection)
 
 
 def resume(connection: Connection, *, by: Any) -> ConnectionTest | None:
     """Ends a pause and asks for a test, since much may have changed meanwhile."""
-    Connection.objects.filter(pk=connection.pk).update(paused_at=None)
+    with transaction.atomic():
+        if (
+            Connection.objects.filter(pk=connection.pk)
+            .exclude(paused_at=None)
+            .update(paused_at=None)
+        ):
+            record(Kind.RESUMED, connection=connection, actor=by)
     connection.refresh_from_db(fields=["paused_at"])
     try:
         return request_test(connection, by=by, reason=ConnectionTest.Reason.USER)
@@ -175,11 +189,13 @@ def resume(connection: Connection, *, by: Any) -> ConnectionTest | None:
     return None
 
 
-def delete(connection: Connection) -> None:
+def delete(connection: Connection, *, by: Any) -> None:
     """Deletes the connection and destroys its sealed keys. The key at the exchange lives on."""
     with transaction.atomic():
         _lock(connection)
         _drop_open_tests(connection)
+        for key in connection.credentials.in_use().defer("sealed") or (None,):
+            record(Kind.CONNECTION_DELETED, connection=connection, key=key, actor=by)
         _retire(connection.credentials.in_use())
         connection.delete()
 
@@ -206,13 +222,14 @@ def _keep_tries_few(connection: Connection) -> None:
 
 def _lock(connection: Connection) -> None:
     """Until the end of the transaction, before anything else in it: whoever changes a connection,
-    its keys and its tests takes this lock first, the worker included."""
-    Connection.objects.select_for_update().filter(pk=connection.pk).first()
+    its keys and its tests takes this lock first, the worker included. Not the key's lock: events
+    refer to the row, and two people's events must not wait for each other crosswise."""
+    Connection.objects.select_for_update(no_key=True).get(pk=connection.pk)
 
 
 def _lock_owner(owner: Any) -> None:
     """Two requests of one user cannot save the same key, or the same name, at once."""
-    get_user_model().objects.select_for_update().filter(pk=owner.pk).first()
+    get_user_model().objects.select_for_update(no_key=True).filter(pk=owner.pk).first()
 
 
 def _first_test(connection: Connection, key: Credential, by: Any) -> ConnectionTest | None:
@@ -255,6 +272,13 @@ def _drop_open_tests(connection: Connection, **which: Any) -> None:
     )
 
 
+def _discard_pending(connection: Connection, by: Any) -> bool:
+    pending = connection.credentials.filter(state=Credential.State.PENDING)
+    for key in pending.defer("sealed"):
+        record(Kind.KEY_DISCARDED, connection=connection, key=key, actor=by)
+    return _retire(pending)
+
+
 def _retire(keys: Any) -> bool:
     """Destroys sealed values for good."""
     return bool(keys.update(state=Credential.State.RETIRED, sealed=None, retired_at=timezone.now()))
@@ -267,7 +291,11 @@ def reason_to_try_again(connection: Connection) -> ConnectionTest.Reason:
 
 
 def retire_active_key(connection: Connection) -> None:
-    _retire(connection.credentials.filter(state=Credential.State.ACTIVE))
+    """The new key has passed: the old one is destroyed."""
+    active = connection.credentials.filter(state=Credential.State.ACTIVE)
+    for key in active.defer("sealed"):
+        record(Kind.KEY_DESTROYED, connection=connection, key=key)
+    _retire(active)
 
 
 def offered(code: str) -> ExchangeRow | None:

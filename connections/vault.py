@@ -3,7 +3,8 @@
 A stored value is a Fernet token (django-fernet-fields-v2, FERNET_KEYS) around an HPKE box
 (X25519, HKDF-SHA256, AES-256-GCM) whose info string binds it to its owner, row and revision.
 Whoever holds the public key can make a box; only a process that can read
-VAULT_PRIVATE_KEYS_FILE can open one, here and nowhere else.
+VAULT_PRIVATE_KEYS_FILE can open one, here and nowhere else. Where VAULT_RECOVERY_KEY is set, a
+second box for it stands beside the first; its private half is kept offline (`keys recover`).
 """
 
 from __future__ import annotations
@@ -14,28 +15,31 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.core.exceptions import FieldError
 from django.utils.encoding import force_bytes
 from fernet_fields import EncryptedTextField
 
 from .exchanges.base import Credentials
+from .vault_keys import SealedError as SealedError
+from .vault_keys import fernet_keys as fernet_keys
+from .vault_keys import fits as fits
+from .vault_keys import new_key_pair as new_key_pair
+from .vault_keys import outer_id as outer_id
+from .vault_keys import outer_lock, outer_locks, recovery_key, unbase64
+from .vault_keys import private_keys as private_keys
+from .vault_keys import public_keys as public_keys
 
 SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 VERSION = "v1"
-
-
-class SealedError(Exception):
-    """A sealed value cannot be opened. The message names the fault and never the value."""
+# What a box is for. Each purpose is part of the box, so that none passes as the other.
+WORKER, RECOVERY = "exchange-credential", "exchange-credential-recovery"
 
 
 class Binding(Protocol):
@@ -49,6 +53,23 @@ class SavedBeforeOpening(Protocol):
     """The access event: who opens what, why. It is in the database before anything opens."""
 
     def save(self, *, force_insert: bool = False) -> None: ...
+
+
+class Locks(NamedTuple):
+    """The ids of the keys a value is sealed with; `recovery` is "" where it has no such box."""
+
+    outer: str
+    inner: str
+    recovery: str
+
+
+class Envelope(NamedTuple):
+    """A sealed value without its outer lock: whom each box is for, and the boxes, unopened."""
+
+    inner: str
+    box: str
+    recovery: str = ""
+    recovery_box: str = ""
 
 
 class Sealed:
@@ -69,25 +90,24 @@ class Sealed:
         """The bytes to store. A value that was read is written back as it was, unopened."""
         return self._token or fernet.encrypt(force_bytes(self._box))
 
-    def _open(self, keys: Mapping[str, X25519PrivateKey], info: str) -> dict[str, str]:
-        version, key_id, text = _split(self._box or self._unwrap())
-        if version != VERSION:
-            raise SealedError("The sealed value has an unknown version.")
-        if key_id not in keys:
-            raise SealedError(f"The private key {key_id[:16]!r} is not in the worker's key file.")
-        try:
-            plain = SUITE.decrypt(_unbase64(text), keys[key_id], info=info.encode())
-            return _three_texts(json.loads(plain))
-        except (InvalidTag, ValueError, RecursionError):
-            raise SealedError("The sealed value was altered or belongs to another row.") from None
+    def _envelope(self) -> Envelope:
+        return _read(self._box or self._unwrap())
+
+    def _locks(self) -> Locks:
+        for outer, lock in outer_locks().items():
+            try:
+                text = lock.decrypt(self._token).decode()
+            except (InvalidToken, ValueError, TypeError):
+                continue
+            envelope = _read(text)
+            return Locks(outer, envelope.inner, envelope.recovery)
+        raise _no_outer_key()
 
     def _unwrap(self) -> str:
         try:
             return self._fernet.decrypt(self._token).decode()  # type: ignore[union-attr]
         except (InvalidToken, ValueError, TypeError):
-            raise SealedError(
-                "No key in FERNET_KEYS opens this value, or it was altered."
-            ) from None
+            raise _no_outer_key() from None
 
     def __repr__(self) -> str:
         return "[sealed]"
@@ -127,6 +147,10 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]
         """Never falls back to SECRET_KEY, as the package would."""
         return fernet_keys()
 
+    @property
+    def fernet(self) -> MultiFernet:
+        return outer_lock()
+
     def to_python(self, value: Any) -> Sealed | None:
         if value is None or isinstance(value, Sealed):
             return value
@@ -151,15 +175,16 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]
 def seal(credentials: Credentials, row: Binding) -> Sealed:
     """Locks `credentials` to `row`. Needs public keys alone; nobody in this process can undo it."""
     key_id, public = next(iter(public_keys().items()))
-    plain = json.dumps(
-        {
-            "api_key": credentials.api_key,
-            "secret": credentials.secret,
-            "passphrase": credentials.passphrase,
-        }
-    )
-    box = SUITE.encrypt(plain.encode(), public, info=_info(row).encode())
-    return Sealed(box=f"{VERSION}.{key_id}.{base64.urlsafe_b64encode(box).decode()}")
+    plain = _bytes_of(credentials)
+    parts = [VERSION, key_id, _boxed(plain, public, _info(row, WORKER))]
+    if recovery := recovery_key():
+        parts += [recovery[0], _boxed(plain, recovery[1], _info(row, RECOVERY))]
+    return Sealed(box=".".join(parts))
+
+
+def as_stored(sealed: Sealed) -> Sealed:
+    """A fresh value in the very bytes that will be stored: opening it proves both locks."""
+    return Sealed(token=sealed.token(outer_lock()), fernet=outer_lock())
 
 
 @contextmanager
@@ -168,17 +193,79 @@ def opened(sealed: Sealed, row: Binding, *, event: SavedBeforeOpening) -> Iterat
 
     `event` is saved first, so that no opening goes unrecorded, not even a failed one.
     """
+    refuse_the_web()
+    event.save(force_insert=True)
+    keys = private_keys(settings.VAULT_PRIVATE_KEYS_FILE)
+    envelope = sealed._envelope()
+    if envelope.inner not in keys:
+        key_id = envelope.inner[:16]
+        raise SealedError(f"The private key {key_id!r} is not in the worker's key file.")
+    yield _unboxed(envelope.box, keys[envelope.inner], _info(row, WORKER))
+
+
+@contextmanager
+def opened_for_recovery(
+    sealed: Sealed,
+    row: Binding,
+    keys: Mapping[str, X25519PrivateKey],
+    *,
+    event: SavedBeforeOpening,
+) -> Iterator[Credentials]:
+    """As `opened`, by the box that was made for the recovery key. Raises SealedError."""
+    refuse_the_web()
+    event.save(force_insert=True)
+    envelope = sealed._envelope()
+    if not envelope.recovery:
+        raise SealedError("The sealed value has no box for a recovery key.")
+    if envelope.recovery not in keys:
+        raise SealedError(f"It was sealed for another recovery key, {envelope.recovery[:16]!r}.")
+    yield _unboxed(envelope.recovery_box, keys[envelope.recovery], _info(row, RECOVERY))
+
+
+def refuse_the_web() -> None:
     if settings.ROLE == "web":
         raise SealedError("The web process must not open sealed values.")
-    event.save(force_insert=True)
-    values = sealed._open(private_keys(settings.VAULT_PRIVATE_KEYS_FILE), _info(row))
-    yield Credentials(**values)
+
+
+def locks(sealed: Sealed) -> Locks:
+    """Which keys `sealed` is under, without opening it. Raises SealedError."""
+    return sealed._locks()
+
+
+def newest() -> Locks:
+    """The keys that `seal` uses now. Raises SealedError."""
+    recovery = recovery_key()
+    return Locks(
+        next(iter(outer_locks())), next(iter(public_keys())), recovery[0] if recovery else ""
+    )
+
+
+def same(one: Credentials, other: Credentials) -> bool:
+    """In a time that does not depend on where they differ."""
+    return hmac.compare_digest(_bytes_of(one), _bytes_of(other))
 
 
 def fingerprint(exchange: str, api_key: str) -> str:
     """Finds the same key twice without keeping it: HMAC-SHA256 under its own pepper, hex."""
     message = f"{exchange}\0{api_key}".encode()
     return hmac.new(settings.FINGERPRINT_PEPPER.encode(), message, hashlib.sha256).hexdigest()
+
+
+def _bytes_of(credentials: Credentials) -> bytes:
+    names = ("api_key", "secret", "passphrase")
+    return json.dumps({name: getattr(credentials, name) for name in names}).encode()
+
+
+def _boxed(plain: bytes, key: X25519PublicKey, info: bytes) -> str:
+    return base64.urlsafe_b64encode(SUITE.encrypt(plain, key, info=info)).decode()
+
+
+def _unboxed(box: str, key: X25519PrivateKey, info: bytes) -> Credentials:
+    try:
+        plain = SUITE.decrypt(unbase64(box), key, info=info)
+        return Credentials(**_three_texts(json.loads(plain)))
+    except (InvalidTag, ValueError, RecursionError):
+        raise SealedError("The sealed value was altered or belongs to another row.") from None
 
 
 def _three_texts(values: Any) -> dict[str, str]:
@@ -192,71 +279,18 @@ def _three_texts(values: Any) -> dict[str, str]:
     return values
 
 
-def _info(row: Binding) -> str:
-    return f"{VERSION}|exchange-credential|{row.binding}"
+def _info(row: Binding, purpose: str) -> bytes:
+    return f"{VERSION}|{purpose}|{row.binding}".encode()
 
 
-def _split(box: str) -> tuple[str, str, str]:
-    parts = box.split(".")
-    if len(parts) != 3:
+def _read(text: str) -> Envelope:
+    version, *parts = text.split(".")
+    if len(parts) not in (2, 4):  # without and with a box for the recovery key
         raise SealedError("The sealed value is not in a known form.")
-    return parts[0], parts[1], parts[2]
+    if version != VERSION:
+        raise SealedError("The sealed value has an unknown version.")
+    return Envelope(*parts)
 
 
-def _unbase64(text: str) -> bytes:
-    return base64.b64decode(text, altchars=b"-_", validate=True)
-
-
-# --- keys: where they come from, and what can be wrong with them (checks.py asks too) --------
-
-
-def fernet_keys() -> list[str]:
-    """FERNET_KEYS as a list, newest first. Raises SealedError when there is none."""
-    keys = settings.FERNET_KEYS
-    if not isinstance(keys, (list, tuple)) or not keys:
-        raise SealedError("FERNET_KEYS must be a list of at least one key.")
-    return list(keys)
-
-
-def public_keys() -> dict[str, X25519PublicKey]:
-    """VAULT_PUBLIC_KEYS by id; the first one seals. Raises SealedError, naming the entry."""
-    keys = {}
-    for entry in settings.VAULT_PUBLIC_KEYS:
-        key_id, _, text = entry.partition(":")
-        try:
-            keys[key_id] = X25519PublicKey.from_public_bytes(_unbase64(text))
-        except ValueError:
-            text = f"VAULT_PUBLIC_KEYS: the key {key_id[:16]!r} is not usable."
-            raise SealedError(text) from None
-    if not keys:
-        raise SealedError("VAULT_PUBLIC_KEYS names no key.")
-    return keys
-
-
-@lru_cache(maxsize=4)
-def private_keys(file: str) -> dict[str, X25519PrivateKey]:
-    """The worker's keys by id, from a JSON file {id: base64}. Raises SealedError."""
-    if not file:
-        raise SealedError("VAULT_PRIVATE_KEYS_FILE is not set for this process.")
-    try:
-        entries = json.loads(Path(file).read_text())
-        return {
-            key_id: X25519PrivateKey.from_private_bytes(_unbase64(text))
-            for key_id, text in entries.items()
-        }
-    except OSError:
-        raise SealedError("The file of private keys cannot be read.") from None
-    except (ValueError, AttributeError, TypeError):
-        raise SealedError("The file of private keys is not in the expected form.") from None
-
-
-def new_key_pair() -> tuple[str, str, str]:
-    """A fresh (id, public key, private key), keys as base64 of 32 bytes."""
-    private = X25519PrivateKey.generate()
-    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    key_id = hashlib.sha256(public).hexdigest()[:8]
-    return (
-        key_id,
-        base64.urlsafe_b64encode(public).decode(),
-        base64.urlsafe_b64encode(private.private_bytes_raw()).decode(),
-    )
+def _no_outer_key() -> SealedError:
+    return SealedError("No key in FERNET_KEYS opens this value, or it was altered.")

@@ -14,9 +14,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from . import results, vault
+from .events import AccessEvent, event
 from .exchanges import client, inspection
 from .exchanges.base import Credentials, KeyReport, Step
-from .models import AccessEvent, ConnectionTest, Credential
+from .models import ConnectionTest, Credential
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +61,16 @@ def _report(test: ConnectionTest, task_id: str) -> KeyReport:
     key = test.credential
     if key.sealed is None:
         return _failed("sealed_unreadable")
-    event = AccessEvent(
-        credential=key,
+    opening = event(
+        AccessEvent.Kind.OPENED,
         connection=test.connection,
-        key_hint=key.hint,
-        key_fingerprint=key.fingerprint,
+        key=key,
         actor_id=test.requested_by_id,
         why=f"test: {test.reason}",
         task_id=task_id,
     )
     try:
-        with vault.opened(key.sealed, key, event=event) as credentials:
+        with vault.opened(key.sealed, key, event=opening) as credentials:
             return async_to_sync(_inspect)(test, credentials)
     except vault.SealedError as error:
         log.error("Credential %s cannot be opened: %s", key.pk, error)

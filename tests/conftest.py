@@ -31,9 +31,7 @@ def staff(db) -> User:
 @pytest.fixture
 def browser(trader: User) -> Client:
     """The trader's signed-in session."""
-    client = Client()
-    client.force_login(trader)
-    return client
+    return making.sign_in(Client(), trader)
 
 
 @pytest.fixture
@@ -68,3 +66,17 @@ def simulator(running_simulator: Simulator, settings) -> Iterator[Simulator]:
     running_simulator.clear_answers()
     running_simulator.world.keys.clear()
     running_simulator.world.keys.update(keys)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Processes that share the tests must call them alike, and some texts are made anew by each."""
+    return argname if isinstance(val, str | bytes) and len(val) > 40 else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a test commits is put back from the same copy after each of them, in any order."""
+    for item in items:
+        marker = item.get_closest_marker("django_db")
+        if marker and marker.kwargs.get("transaction"):
+            same = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+            item.add_marker(same, append=False)

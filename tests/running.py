@@ -22,8 +22,9 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import requests
 
+from tests import canary
 from tests.settings import GIVEN
-from tests.simulator import Simulator
+from tests.simulator import KeySpec, Simulator, sample
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "a long enough password"
@@ -45,19 +46,22 @@ def free_port() -> int:
 
 
 class Site:
-    """Started by `with`; `settings` are further environment variables. The exchanges are
-    simulated in this process, so that a test can change their keys."""
+    """Started by `with`; `settings` are further environment variables, before those the run was
+    given. The exchanges are simulated in this process, so that a test can change their keys.
+    `output` is what was printed since the last start, `said` all of it."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.exchanges = Simulator()
-        self.settings = settings
+        self.keys: list[KeySpec] = []
+        self.settings = {**GIVEN, **settings}
         self.output: list[str] = []
+        self.said: list[str] = []
 
     def __enter__(self) -> Self:
         self.exchanges.start()
-        self.database = _database(self.folder)
+        self.database = _database(self.folder, self.settings.get("DATABASE_URL", ""))
         self.environment = self._environment()
         self.manage("keys", "create", "--env-file", str(self.folder / ".env"), *self._private())
         self.manage("migrate", "--verbosity", "0")
@@ -73,7 +77,7 @@ class Site:
     ) -> None:
         self.stop()
         self.exchanges.stop()
-        _drop(self.database)
+        _drop(self.database, self.settings.get("DATABASE_URL", ""))
 
     def start(self) -> None:
         self.output.clear()
@@ -117,6 +121,16 @@ class Site:
 
     def visitor(self) -> Visitor:
         return Visitor(self)
+
+    def key(self, name: str, exchange: str = "mexc", **fields: Any) -> KeySpec:
+        """A good key of its own, but for `fields`, so that tests do not meet over one."""
+        values = canary.credentials(exchange)
+        fields = {"permissions": sample(exchange, "good").permissions, **fields}
+        typed = (values.api_key, values.secret, values.passphrase)
+        key = KeySpec(exchange, name, *typed, **fields)
+        self.exchanges.add(key)
+        self.keys.append(key)
+        return key
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Read past the product, straight from its database. `?` stands for a value."""
@@ -174,14 +188,14 @@ class Site:
             **kept,
             "ENV_FILE": str(self.folder / ".env"),
             "VAR_DIR": str(self.folder),
-            "DATABASE_URL": self.database,
-            "CELERY_BROKER_URL": GIVEN.get("CELERY_BROKER_URL", "embedded://"),
+            "CELERY_BROKER_URL": "embedded://",
             "EXCHANGE_GATEWAY_URL": self.exchanges.url,
             "ALLOW_EXCHANGE_GATEWAY": "1",
             "SERVER_IPS": "203.0.113.7,203.0.113.8",
             "SITE_URL": self.url,
             "LOG_LEVEL": "DEBUG",
             **self.settings,
+            "DATABASE_URL": self.database,
         }
 
     def _answers(self) -> bool:
@@ -191,6 +205,7 @@ class Site:
     def _read_output(self) -> None:
         for line in self.supervisor.stdout or ():
             self.output.append(line)
+            self.said.append(line)
 
     def _is_ours(self, pid: int) -> bool:
         try:
@@ -261,9 +276,8 @@ class Visitor:
         return path if path.startswith("http") else self.site.url + path
 
 
-def _database(folder: Path) -> str:
+def _database(folder: Path, given: str) -> str:
     """A database of its own: SQLite in the folder, or a new one at the given server."""
-    given = GIVEN.get("DATABASE_URL", "")
     if not given.startswith("postgres"):
         return f"sqlite:///{folder / 'db.sqlite3'}"
     name = f"site_{secrets.token_hex(4)}"
@@ -272,8 +286,8 @@ def _database(folder: Path) -> str:
     return urlunsplit(urlsplit(given)._replace(path=f"/{name}"))
 
 
-def _drop(database: str) -> None:
+def _drop(database: str, given: str) -> None:
     if database.startswith("postgres"):
         name = urlsplit(database).path.lstrip("/")
-        with psycopg.connect(GIVEN["DATABASE_URL"], autocommit=True) as server:
+        with psycopg.connect(given, autocommit=True) as server:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -27,6 +27,18 @@ _key_file.chmod(0o600)
 GIVEN = {
     name: os.environ[name] for name in ("DATABASE_URL", "CELERY_BROKER_URL") if name in os.environ
 }
+
+
+def _beside_others(broker: str) -> str:
+    """Tests in several processes have a Redis database each: .../5, .../6 and so on."""
+    server, _, number = broker.rpartition("/")
+    process = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return f"{server}/{int(number) + int(process)}" if number.isdigit() else broker
+
+
+if "CELERY_BROKER_URL" in GIVEN:
+    GIVEN["CELERY_BROKER_URL"] = _beside_others(GIVEN["CELERY_BROKER_URL"])
+    os.environ |= GIVEN
 os.environ.update(
     ENV_FILE=os.devnull,
     VAR_DIR=str(TEST_DIR),
@@ -34,6 +46,7 @@ os.environ.update(
     FERNET_KEYS=secrets.token_urlsafe(32),
     FINGERPRINT_PEPPER=secrets.token_urlsafe(32),
     VAULT_PUBLIC_KEYS=f"test:{_public}",
+    VAULT_RECOVERY_KEY="",
     VAULT_PRIVATE_KEYS_FILE=str(_key_file),
     EMAIL_URL="memorymail://",
     SERVER_IPS="203.0.113.7,203.0.113.8",

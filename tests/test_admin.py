@@ -23,7 +23,7 @@ CHANGE = "admin:connections_connection_change"
 @pytest.fixture
 def desk(staff) -> Client:
     client = Client()
-    client.force_login(staff)
+    making.desk(client, staff)
     return client
 
 
@@ -126,7 +126,7 @@ def test_testing_again_needs_the_right_to_change(tested):
     viewer = User.objects.create_user("viewer@example.com", "x", is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_connection"))
     client = Client()
-    client.force_login(viewer)
+    making.desk(client, viewer)
     making.age(tested, minutes=1)
     path = reverse("admin:connections_connection_changelist")
     assert client.get(path).status_code == 200

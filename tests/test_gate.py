@@ -136,6 +136,7 @@ def seconds_ago(days: float) -> int:
         ("soon", [], None),
         (0, [], None),
     ],
+    ids=["new", "text", "with_ips", "unknown_ips", "renewed", "no_number", "zero"],
 )
 def test_end_of_a_key_without_addresses(
     simulator: Simulator, made: Any, ips: Any, days_left: int | None

@@ -11,8 +11,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from connections import results, services, tasks, worker
+from connections.events import AccessEvent, record
 from connections.exchanges.base import KeyFacts, Permissions
-from connections.models import AccessEvent, Connection, ConnectionTest, Credential
+from connections.models import Connection, ConnectionTest, Credential
 from strategies.models import StrategyConfig
 from strategies.services import NotSafe, enable
 from tests import making
@@ -207,7 +208,7 @@ class TestReplacing:
 
     def test_new_key_may_be_discarded(self, working, trader):
         services.replace_key(working, by=trader, credentials=making.credentials())
-        assert services.discard_new_key(working)
+        assert services.discard_new_key(working, by=working.owner)
         assert not working.tests.open().exists()
         assert (
             working.credentials.filter(sealed__isnull=False).get().state == Credential.State.ACTIVE
@@ -229,7 +230,7 @@ class TestReplacing:
 
 
 def test_paused_connection_is_not_tested(connection):
-    services.pause(connection)
+    services.pause(connection, by=connection.owner)
     connection.refresh_from_db()
     assert not connection.tests.open().exists()
     with pytest.raises(services.Paused):
@@ -237,7 +238,7 @@ def test_paused_connection_is_not_tested(connection):
 
 
 def test_resuming_asks_for_a_test(connection, trader):
-    services.pause(connection)
+    services.pause(connection, by=connection.owner)
     making.age(connection, minutes=1)
     connection.refresh_from_db()
     assert services.resume(connection, by=trader).is_open
@@ -256,12 +257,13 @@ def test_exchange_paused_by_staff_is_not_asked_and_the_test_follows(trader, mexc
 
 
 def test_deleting_destroys_the_key_and_keeps_the_record_of_its_openings(connection):
-    AccessEvent.objects.create(
-        connection=connection, credential=connection.credentials.get(), why="test"
-    )
-    services.delete(connection)
+    key = connection.credentials.get()
+    record(AccessEvent.Kind.OPENED, connection=connection, key=key, why="test")
+    services.delete(connection, by=connection.owner)
     assert not Credential.objects.exists()
-    assert AccessEvent.objects.get().connection is None
+    kept = AccessEvent.objects.get(kind="opened")
+    assert (kept.connection, kept.credential, kept.key_hint) == (None, None, key.hint)
+    assert kept.exchange == "mexc" and kept.owner
 
 
 def test_connection_with_a_broken_seal_says_so_and_can_be_deleted(connection):
@@ -270,7 +272,7 @@ def test_connection_with_a_broken_seal_says_so_and_can_be_deleted(connection):
     worker.run_test(str(connection.tests.get().pk))
     connection.refresh_from_db()
     assert connection.problem == "sealed_unreadable"
-    services.delete(connection)
+    services.delete(connection, by=connection.owner)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +312,7 @@ def test_doubt_is_settled_although_a_new_key_failed_meanwhile(connection, trader
     making.age(connection, minutes=1)
     services.replace_key(connection, by=trader, credentials=making.credentials())
     making.finish(connection, making.report("failed", problem="bad_secret", facts=KeyFacts()))
-    services.discard_new_key(connection)
+    services.discard_new_key(connection, by=connection.owner)
     connection.refresh_from_db()
     assert connection.next_test_at <= timezone.now()
 
@@ -332,7 +334,7 @@ def test_time_of_a_retry_set_meanwhile_is_kept(connection, monkeypatch):
 
 
 def test_resuming_at_once_still_leads_to_a_test(connection, trader):
-    services.pause(connection)
+    services.pause(connection, by=connection.owner)
     connection.refresh_from_db()
     assert services.resume(connection, by=trader) is None
     making.age(connection, minutes=1)
@@ -345,7 +347,7 @@ def test_exchange_paused_under_a_waiting_test_is_not_asked(connection, mexc):
     mexc.save()
     worker.run_test(str(connection.tests.get().pk))
     assert connection.tests.get().status == ConnectionTest.Status.QUEUED
-    assert not AccessEvent.objects.exists()
+    assert not AccessEvent.objects.filter(kind="opened").exists()
 
 
 def test_test_of_a_destroyed_key_is_dropped(connection):
@@ -395,9 +397,9 @@ def test_services_and_worker_at_once_end_without_a_deadlock(trader, mexc, act):
         "replace": lambda: services.replace_key(
             connection, by=trader, credentials=making.credentials()
         ),
-        "discard": lambda: services.discard_new_key(connection),
-        "delete": lambda: services.delete(connection),
-        "pause": lambda: services.pause(connection),
+        "discard": lambda: services.discard_new_key(connection, by=connection.owner),
+        "delete": lambda: services.delete(connection, by=connection.owner),
+        "pause": lambda: services.pause(connection, by=connection.owner),
         "ask": lambda: services.request_test(connection, reason=Reason.USER),
     }
     errors: list[BaseException] = []

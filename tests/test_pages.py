@@ -338,7 +338,7 @@ class TestWhoMay:
 
     def _as(self, user) -> Client:
         client = Client()
-        client.force_login(user)
+        making.sign_in(client, user)
         return client
 
 

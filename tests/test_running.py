@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests import canary
 from tests.running import Site, wait_for
-from tests.simulator import KeySpec, sample
 
 
 @pytest.fixture(scope="module")
@@ -21,27 +17,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield running
 
 
-def good_key(site: Site, name: str, exchange: str = "mexc", **fields) -> KeySpec:
-    """A key of its own, so that tests do not meet over one."""
-    look = sample(exchange, "good")
-    values = canary.credentials(exchange)
-    key = KeySpec(
-        exchange,
-        name,
-        values.api_key,
-        values.secret,
-        values.passphrase,
-        permissions=look.permissions,
-        **fields,
-    )
-    site.exchanges.add(key)
-    return key
-
-
 @pytest.mark.parametrize("exchange", ["mexc", "kucoin"])
 def test_from_sign_up_to_connected_without_javascript(site, exchange):
     visitor = site.visitor().sign_up()
-    path = visitor.connect(good_key(site, f"flow {exchange}", exchange), "Mine")
+    path = visitor.connect(site.key(f"flow {exchange}", exchange), "Mine")
     text = visitor.wait_until_tested(path)
     assert "Connected" in text
     assert "Ready for:" in text
@@ -49,7 +28,7 @@ def test_from_sign_up_to_connected_without_javascript(site, exchange):
 
 def test_worker_killed_in_the_middle_repeats_the_test_and_applies_it_once(site):
     visitor = site.visitor().sign_up()
-    key = good_key(site, "killed", delay_s=2)
+    key = site.key("killed", delay_s=2)
     path = visitor.connect(key, "Killed")
     query = "SELECT status, fence FROM connections_connectiontest WHERE id = ?"
     test_id = _test_id(site, path)
@@ -63,7 +42,7 @@ def test_worker_killed_in_the_middle_repeats_the_test_and_applies_it_once(site):
 
 def test_database_locked_at_submit_and_during_the_test_is_waited_for(site):
     visitor = site.visitor().sign_up()
-    key = good_key(site, "locked", delay_s=0.5)
+    key = site.key("locked", delay_s=0.5)
     with site.locked_for(3):
         path = visitor.connect(key, "Locked")
     with site.locked_for(3):
@@ -79,8 +58,8 @@ def test_killed_web_server_is_back_by_itself(site):
 def test_no_byte_of_a_key_in_files_or_output_of_any_process(site):
     """Database, broker, cache, sessions, logs at DEBUG: files, not only what the pages show."""
     visitor = site.visitor().sign_up()
-    keys = [good_key(site, f"leak {name}", name) for name in ("mexc", "kucoin")]
-    keys += [good_key(site, "leak down", "kucoin", fault="down")]
+    keys = [site.key(f"leak {name}", name) for name in ("mexc", "kucoin")]
+    keys += [site.key("leak down", "kucoin", fault="down")]
     for number, key in enumerate(keys):
         visitor.wait_until_tested(visitor.connect(key, f"Leak {number}"))
     data = {str(file): file.read_bytes() for file in site.files()}
@@ -107,28 +86,6 @@ def test_web_process_has_loaded_neither_ccxt_nor_a_client_for_exchanges(site):
         maps = Path(f"/proc/{pid}/maps").read_text()
         assert "aiohttp" not in maps  # its compiled parts would be mapped
         assert "coincurve" not in maps
-
-
-@pytest.mark.parametrize("silent", [False, True], ids=["refused", "silent"])
-def test_broker_away_at_submit(tmp_path, silent):
-    """The connection is saved at once and tested once the broker answers; SQLite as the rest."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
-        if not silent:
-            listener.close()
-        with Site(tmp_path, CELERY_BROKER_URL=f"redis://127.0.0.1:{port}/0") as site:
-            visitor = site.visitor().sign_up()
-            key = good_key(site, "broker")
-            visitor.get("/connections/new/mexc/")
-            began = time.monotonic()
-            path = visitor.connect(key, "Waits")
-            took = time.monotonic() - began
-            assert took < (5 if silent else 1.5)  # three pages; the form alone is measured below
-            wait_for(lambda: "starts by itself" in visitor.get(path).text)
-            site.stop()
-            site.environment["CELERY_BROKER_URL"] = "embedded://"
-            site.start()
-            assert "Connected" in visitor.wait_until_tested(path)
 
 
 def _ok(site: Site) -> bool:

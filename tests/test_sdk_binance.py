@@ -193,7 +193,11 @@ def test_a_signature_of_another_kind_is_refused(simulator: Simulator) -> None:
         assert told(send(simulator, "GET", HOST, KEY_PATH, query, headers)) == (400, "-1022")
 
 
-@pytest.mark.parametrize("endpoint", [each for each in binance.ENDPOINTS if each.family], ids=str)
+@pytest.mark.parametrize(
+    "endpoint",
+    [each for each in binance.ENDPOINTS if each.family],
+    ids=lambda endpoint: f"{endpoint.method} {endpoint.path}",
+)
 def test_every_call_needs_its_right(simulator: Simulator, endpoint: Any) -> None:
     key, order = sample("binance", "good"), {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET"}
     host, params = endpoint.hosts[0], {**order, "quantity": "1"}

@@ -6,9 +6,10 @@ import base64
 import copy
 import json
 import pickle
+import secrets
 
 import pytest
-from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.core import serializers
 from django.core.exceptions import FieldError
 from django.db import connection as database
@@ -23,6 +24,7 @@ from tests import making
 
 SECRET = "secret-bytes-3f9a1c77"
 KEY = Credentials("mx0canarycanary99", SECRET, "passphrase-canary")
+WHY = "a test of the tests"
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def sealed_key(trader, mexc) -> Credential:
 
 
 def opened(key: Credential) -> Credentials:
-    event = AccessEvent(credential=key, why="a test of the tests")
+    event = AccessEvent(credential=key, why=WHY)
     with vault.opened(key.sealed, key, event=event) as credentials:
         return credentials
 
@@ -70,7 +72,7 @@ def test_opening_is_recorded_even_when_it_fails(sealed_key):
     broken = store(sealed_key, b"not a token")
     with pytest.raises(vault.SealedError):
         opened(broken)
-    assert AccessEvent.objects.filter(credential=sealed_key).count() == 1
+    assert AccessEvent.objects.filter(credential=sealed_key, why=WHY).count() == 1
 
 
 def test_web_process_cannot_open(sealed_key, settings):
@@ -113,9 +115,8 @@ def test_tampered_value_is_an_error_of_that_row_alone(sealed_key, place):
     assert str(next(iter(Credential.objects.all())).sealed) == "[sealed]"
 
 
-def test_lost_fernet_key_is_an_error_and_not_a_crash_of_lists(sealed_key, monkeypatch):
-    field = Credential._meta.get_field("sealed")
-    monkeypatch.setattr(field, "fernet", Fernet(Fernet.generate_key()))
+def test_lost_fernet_key_is_an_error_and_not_a_crash_of_lists(sealed_key, settings):
+    settings.FERNET_KEYS = [secrets.token_urlsafe(32)]
     damaged = Credential.objects.get(pk=sealed_key.pk)
     assert repr(damaged.sealed) == "[sealed]"
     with pytest.raises(vault.SealedError, match="FERNET_KEYS"):
@@ -148,7 +149,7 @@ def test_sealed_value_shows_nothing_anywhere(sealed_key):
 def test_well_sealed_box_with_odd_content_is_an_error_of_that_row(sealed_key, content):
     """The public key is no secret: anybody may make a box."""
     key_id, public = next(iter(vault.public_keys().items()))
-    box = vault.SUITE.encrypt(content.encode(), public, info=vault._info(sealed_key).encode())
+    box = vault.SUITE.encrypt(content.encode(), public, info=vault._info(sealed_key, vault.WORKER))
     text = f"v1.{key_id}.{base64.urlsafe_b64encode(box).decode()}"
     sealed_key.sealed = vault.Sealed(box=text)
     with pytest.raises(vault.SealedError):
@@ -201,3 +202,94 @@ def test_fingerprint_finds_the_same_key_and_needs_the_pepper(settings):
 def test_sealed_values_cannot_be_searched(sealed_key, lookup):
     with pytest.raises(FieldError):
         list(Credential.objects.filter(**{lookup: "x"}))
+
+
+class TestRecoveryBox:
+    """The second box, for a key that is kept offline."""
+
+    @pytest.fixture
+    def offline(self, settings) -> dict[str, X25519PrivateKey]:
+        key_id, public, private = vault.new_key_pair()
+        settings.VAULT_RECOVERY_KEY = f"{key_id}:{public}"
+        return {key_id: X25519PrivateKey.from_private_bytes(base64.urlsafe_b64decode(private))}
+
+    @pytest.fixture
+    def two_boxes(self, offline, sealed_key) -> Credential:
+        return sealed_key
+
+    def recovered(self, key: Credential, keys: dict[str, X25519PrivateKey]) -> Credentials:
+        event = AccessEvent(credential=key, why=WHY)
+        with vault.opened_for_recovery(key.sealed, key, keys, event=event) as credentials:
+            return credentials
+
+    def test_each_half_opens_its_own_box(self, offline, two_boxes):
+        assert opened(two_boxes) == KEY
+        assert self.recovered(two_boxes, offline) == KEY
+        assert AccessEvent.objects.filter(why=WHY).count() == 2
+
+    def test_value_without_it_reads_as_ever(self, sealed_key, offline):
+        assert opened(sealed_key) == KEY
+        assert vault.locks(sealed_key.sealed).recovery == ""
+        with pytest.raises(vault.SealedError, match="no box"):
+            self.recovered(sealed_key, offline)
+
+    def test_other_recovery_key_is_named(self, two_boxes):
+        with pytest.raises(vault.SealedError, match="another recovery key"):
+            self.recovered(two_boxes, {})
+
+    def test_locks_are_told_without_opening(self, offline, two_boxes, settings):
+        outer = vault.outer_id(settings.FERNET_KEYS[0])
+        assert vault.locks(two_boxes.sealed) == (outer, "test", next(iter(offline)))
+        assert not AccessEvent.objects.filter(why=WHY).exists()
+
+    def test_boxes_cannot_stand_in_for_each_other(self, sealed_key, settings):
+        """Even where both are for the same key."""
+        private = vault.private_keys(settings.VAULT_PRIVATE_KEYS_FILE)["test"]
+        public = private.public_key()
+        boxes = [
+            base64.urlsafe_b64encode(
+                vault.SUITE.encrypt(vault._bytes_of(KEY), public, info=vault._info(sealed_key, use))
+            ).decode()
+            for use in (vault.RECOVERY, vault.WORKER)
+        ]
+        sealed_key.sealed = vault.Sealed(box=f"v1.test.{boxes[0]}.test.{boxes[1]}")
+        with pytest.raises(vault.SealedError, match="altered"):
+            opened(sealed_key)
+        with pytest.raises(vault.SealedError, match="altered"):
+            self.recovered(sealed_key, {"test": private})
+        sealed_key.sealed = vault.Sealed(box=f"v1.test.{boxes[1]}.test.{boxes[0]}")
+        assert opened(sealed_key) == self.recovered(sealed_key, {"test": private}) == KEY
+
+    def test_recovery_box_of_another_row_does_not_open(self, two_boxes, offline, stranger, mexc):
+        other = making.connection(stranger, mexc, "Thief").credentials.get()
+        with pytest.raises(vault.SealedError, match="another row"):
+            self.recovered(store(other, raw(two_boxes)), offline)
+
+    def test_web_process_cannot_recover(self, two_boxes, offline, settings):
+        settings.ROLE = "web"
+        with pytest.raises(vault.SealedError, match="web process"):
+            self.recovered(two_boxes, offline)
+
+    @pytest.mark.parametrize(
+        "entry", ["nonsense", "rec:", "a.b:" + "A" * 43 + "=", "rec:" + "A" * 43 + "=", ":"]
+    )
+    def test_unusable_recovery_key_seals_nothing(self, sealed_key, settings, entry):
+        settings.VAULT_RECOVERY_KEY = entry
+        with pytest.raises(vault.SealedError, match="VAULT_RECOVERY_KEY"):
+            vault.seal(KEY, sealed_key)
+
+    def test_private_half_in_its_place_is_noticed(self, sealed_key, settings):
+        key_id, _, private = vault.new_key_pair()
+        settings.VAULT_RECOVERY_KEY = f"{key_id}:{private}"
+        with pytest.raises(vault.SealedError) as caught:
+            vault.seal(KEY, sealed_key)
+        assert private not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "v1", "v1.a", "v1.a.b.c", "v1.a.b.c.d.e", "v2.a.b", "....."])
+def test_value_in_another_form_is_an_error_of_that_row(sealed_key, text):
+    sealed_key.sealed = vault.as_stored(vault.Sealed(box=text))
+    with pytest.raises(vault.SealedError):
+        opened(sealed_key)
+    with pytest.raises(vault.SealedError):
+        vault.locks(sealed_key.sealed)

@@ -51,7 +51,7 @@ def test_opening_is_recorded_with_who_and_why(trader, mexc, simulator):
     key = credentials_of(sample("mexc", "good"))
     connection = making.connection(trader, mexc, "Mine", key)
     run(connection)
-    event = AccessEvent.objects.get()
+    event = AccessEvent.objects.get(kind="opened")
     assert (event.actor, event.why, event.task_id) == (trader, "test: new_key", "task-1")
 
 

@@ -45,6 +45,7 @@
     if (theme) choose(theme.dataset.themeChoice);
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);
+    if (event.target.closest("[data-print]")) print();
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (!menu.contains(event.target)) menu.open = false;
     }
@@ -57,10 +58,11 @@
     }
   });
 
-  // A form is sent once: a second click before the answer does nothing.
+  // A form is sent once: a second click before the answer does nothing. One that answers with a
+  // file stays, and may be sent again.
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    if (form.hasAttribute("hx-post") || form.method !== "post") return;
+    if (form.hasAttribute("hx-post") || form.method !== "post" || "answersFile" in form.dataset) return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "1";
   });
@@ -98,18 +100,18 @@
     if (note) note.hidden = !yes;
   };
   const offline = (yes) => show("offline", yes);
-  // There is nothing more to ask for: says why, and a panel without htmx asks no more.
+  // There is nothing more to ask for: says why, and what asked, now without htmx, asks no more.
   const stop = (why) => {
     offline(false);
     show(why, true);
-    const panel = document.getElementById("test-panel");
-    if (!panel) return;
-    const still = panel.cloneNode(true);
+    const asking = document.querySelector("#test-panel, #confirm");
+    if (!asking) return;
+    const still = asking.cloneNode(true);
     for (const part of [still, ...still.querySelectorAll("*")]) {
       for (const name of part.getAttributeNames()) if (name.startsWith("hx-")) part.removeAttribute(name);
     }
     still.setAttribute("inert", "");
-    panel.replaceWith(still);
+    asking.replaceWith(still);
   };
   document.addEventListener("htmx:afterSettle", (event) => {
     say();
@@ -132,6 +134,23 @@
     if (!answered || answered === asked) return;
     event.detail.shouldSwap = false;
     stop("signed-out");
+  });
+
+  // Whoever confirmed with a passkey in another tab comes back: the question is asked for again,
+  // unless an answer to it is being typed.
+  addEventListener("focus", () => {
+    const question = document.querySelector("#confirm[hx-get]");
+    const typed = question?.querySelector("input")?.value;
+    if (question && !typed) question.dispatchEvent(new Event("look"));
+  });
+
+  // htmx notes the address there on every page; nothing of ours is to stay in the browser.
+  document.addEventListener("DOMContentLoaded", () => {
+    try {
+      sessionStorage.removeItem("htmx-current-path-for-history");
+    } catch {
+      // Storage is blocked: nothing was noted.
+    }
   });
 
   showChoice();

@@ -116,7 +116,7 @@ def _connect(trader: Any, key: Key, name: str, *, paused: bool) -> None:
     except (services.SameKey, services.NameTaken):
         return
     if paused:
-        services.pause(connection)
+        services.pause(connection, by=trader)
     else:
         tasks.wake(test)
 

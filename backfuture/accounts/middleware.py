@@ -1,0 +1,66 @@
+"""What holds for every visit: where it comes from, that signed-in pages are not kept anywhere,
+and that nobody's form is stored while they confirm who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from allauth.core.exceptions import ReauthenticationRequired
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext as _
+
+from connections.events import Origin, acting_from
+
+from . import devices, step_up
+from .adapters import address_of
+
+
+class VisitorMiddleware:
+    """After django-allauth's middleware, so that its exception is seen here first."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        agent = request.headers.get("User-Agent", "")
+        with acting_from(Origin(address_of(request), agent)):
+            response = self.get_response(request)
+        add_never_cache_headers(response)  # signed in or not: links of mails show who came
+        devices.remember(request, response)
+        return response
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., object], args: object, kwargs: object
+    ) -> HttpResponse | None:
+        """Holds django-allauth's own pages to our rules (step_up.py)."""
+        if not view.__module__.startswith("allauth.") or not request.user.is_authenticated:
+            return None
+        step_up.forget_weaker_confirmations(request)
+        name = request.resolver_match.url_name if request.resolver_match else ""
+        if name == "account_change_password" and not step_up.is_fresh(request):
+            return redirect(step_up.address(request, back_to=request.get_full_path()))
+        if _adds_a_way_in(request, str(name)) and step_up.is_frozen(request.user):
+            text = _("Your password was just reset. Nothing is added for a day after that.")
+            messages.error(request, text)
+            return redirect("accounts:security")
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """django-allauth would keep the whole form in the session until it is confirmed."""
+        name = request.resolver_match.url_name if request.resolver_match else ""
+        if "webauthn" in str(name) and isinstance(exception, (KeyError, ValueError, TypeError)):
+            messages.error(request, _("That answer of a passkey could not be read. Try again."))
+            return redirect("accounts:security")
+        if not isinstance(exception, ReauthenticationRequired):
+            return None
+        if not request.user.is_authenticated:
+            return redirect("account_login")
+        return redirect(step_up.address(request, back_to=request.get_full_path()))
+
+
+def _adds_a_way_in(request: HttpRequest, name: str) -> bool:
+    added = name == "account_email" and request.method == "POST"
+    return added or name in {"mfa_activate_totp", "mfa_add_webauthn"}

@@ -1,0 +1,101 @@
+"""What a person may take along, and how an account ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.contrib.admin.models import LogEntry
+from django.db import transaction
+from django.utils import timezone
+
+from connections import services
+from connections.events import AccessEvent, record
+from connections.models import Connection, ConnectionTest
+from strategies.models import StrategyConfig
+
+from .models import User
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+CONNECTION = _names(
+    "id name exchange_id created_at paused_at status problem permissions ip_restricted "
+    "key_expires_at uid site tested_at"
+)
+KEY = _names("id state hint fingerprint created_at retired_at")
+TEST = _names(
+    "id reason queued_at finished_at outcome problem causes warnings seen_ip permissions "
+    "ip_restricted ips key_created_at key_expires_at uid site label balances"
+)
+WHERE = ("ip", "agent")
+EVENT = _names("kind at connection_id exchange key_hint key_fingerprint why ip agent")
+
+
+def export(user: User) -> dict[str, Any]:
+    """Everything about a person but secrets: no key, no password, no seed is in what is read."""
+    return {
+        "made_at": timezone.now(),
+        "account": {
+            "email": user.email,
+            "joined": user.date_joined,
+            "last_login": user.last_login,
+            "addresses": list(
+                EmailAddress.objects.filter(user=user).values("email", "verified", "primary")
+            ),
+            "second_factors": list(
+                Authenticator.objects.filter(user=user).values("type", "created_at", "last_used_at")
+            ),
+            "sessions": list(
+                UserSession.objects.filter(user=user).values("ip", "user_agent", "created_at")
+            ),
+        },
+        "connections": [_connection(row) for row in Connection.objects.owned_by(user)],
+        "strategies": list(
+            StrategyConfig.objects.filter(connection__owner=user).values(
+                "id", "connection_id", "name", "market", "enabled"
+            )
+        ),
+        "events": [_event(user, row) for row in AccessEvent.objects.about(user)],
+    }
+
+
+def _event(user: User, event: AccessEvent) -> dict[str, Any]:
+    """Where support sits is not the owner's business."""
+    mine = event.actor_id in {user.pk, None}
+    return {name: getattr(event, name) if mine or name not in WHERE else None for name in EVENT}
+
+
+def _connection(connection: Connection) -> dict[str, Any]:
+    return {
+        **{name: getattr(connection, name) for name in CONNECTION},
+        "keys": list(connection.credentials.values(*KEY)),
+        "tests": list(ConnectionTest.objects.filter(connection=connection).values(*TEST)),
+    }
+
+
+def delete_account(user: User) -> None:
+    """Destroys the sealed keys at once and removes all that describes the person. What stays are
+    access events that no longer say who it was or from where."""
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)
+        connections = [
+            str(pk) for pk in Connection.objects.owned_by(user).values_list("pk", flat=True)
+        ]
+        _forget_in_the_admin([str(user.pk), *connections])
+        for connection in Connection.objects.owned_by(user):
+            services.delete(connection, by=user)
+        record(AccessEvent.Kind.ACCOUNT_DELETED, actor=user, owner=user)
+        for session in UserSession.objects.filter(user=user):
+            session.end()
+        AccessEvent.objects.all().forget(user)
+        user.delete()
+
+
+def _forget_in_the_admin(object_ids: list[str]) -> None:
+    """Django's log of the admin repeats names and addresses."""
+    LogEntry.objects.filter(object_id__in=object_ids).update(object_repr="-", change_message="")
