@@ -7,6 +7,7 @@ import json
 import secrets
 from typing import Any
 
+from allauth.account.utils import user_pk_to_url_str
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from django.test import Client
@@ -64,7 +65,7 @@ class Passkey:
             collected,
             authenticatorData=websafe_encode(bytes(data)),
             signature=websafe_encode(self.private.sign(signed, ec.ECDSA(SHA256()))),
-            userHandle=websafe_encode(str(self.user.pk).encode()),
+            userHandle=websafe_encode(user_pk_to_url_str(self.user).encode()),
         )
 
     def _data(self, flag: int = 0, about: bytes = b"") -> AuthenticatorData:
