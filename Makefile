@@ -19,11 +19,12 @@ NO_SERVICE := --ignore=tests/simulator --ignore-glob="tests/test_sdk_*" \
 	$(foreach name,inspection mutations pasting simulator binance binance_secrets bitget \
 	coinbase_key gate words floors audit headers hostile_input account_pages,--ignore=tests/test_$(name).py)
 
-# One process for each core (JOBS=0: one after the other, for a debugger). Tests of whole sites
-# have the machine to themselves.
+# One process for each core (JOBS=0: one after the other, for a debugger). Tests that start a
+# whole site share it within their file.
 JOBS ?= auto
 PYTEST := $(PY) -m pytest
 SPREAD := -n $(JOBS) --dist worksteal --ignore=tests/test_running.py
+BY_FILE := -n $(JOBS) --dist loadfile
 SERVICES := DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres}" \
 	CELERY_BROKER_URL="$${CELERY_BROKER_URL:-redis://127.0.0.1:6379/5}"
 
@@ -65,7 +66,7 @@ test-services: dev-packages ## all but the browser tests on PostgreSQL and Redis
 	@$(SERVICES) $(PYTEST) -m "not browser and not faults" tests/test_running.py
 
 test-browser: dev-packages ## the tests that drive Chromium
-	@$(PYTEST) -m browser
+	@$(PYTEST) $(BY_FILE) -m browser
 
 test-faults: dev-packages ## what breaks in life: kills, full disks, services that go away
 	@$(PY) -m pytest -m faults -s tests/faults

@@ -23,10 +23,11 @@ _key_file.write_text(
 )
 _key_file.chmod(0o600)
 
-# What the run was given, for tests that start the product's own processes (running.py).
-GIVEN = {
-    name: os.environ[name] for name in ("DATABASE_URL", "CELERY_BROKER_URL") if name in os.environ
-}
+# What the run was given, for tests that start the product's own processes (running.py). Noted
+# once: processes that share the tests inherit what is set below and would take it for given.
+_services = ("DATABASE_URL", "CELERY_BROKER_URL")
+_given = json.dumps({name: os.environ[name] for name in _services if name in os.environ})
+GIVEN: dict[str, str] = json.loads(os.environ.setdefault("GIVEN_TO_TESTS", _given))
 
 
 def _beside_others(broker: str) -> str:

@@ -261,6 +261,8 @@ class Sweep:
         for file in _files(self.site.folder / "broker"):
             yield "broker", file.name, file.read_bytes()
         for file in _files(self.site.folder / "cache"):
+            if file.suffix != ".djcache":  # the lock, which is empty
+                continue
             with suppress(FileNotFoundError), file.open("rb") as opened:  # deleted when expired
                 pickle.load(opened)  # noqa: S301  our own: when it expires
                 yield "cache", file.name, zlib.decompress(opened.read())
