@@ -17,7 +17,8 @@ OURS := SECRET_KEY FERNET_KEYS FINGERPRINT_PEPPER VAULT_PUBLIC_KEYS VAULT_PRIVAT
 # Tests that touch neither database nor broker: `make test` has run them.
 NO_SERVICE := --ignore=tests/simulator --ignore-glob="tests/test_sdk_*" \
 	$(foreach name,inspection mutations pasting simulator binance binance_secrets bitget \
-	coinbase_key gate words floors audit headers hostile_input account_pages,--ignore=tests/test_$(name).py)
+	coinbase_key gate words floors audit headers hostile_input account_pages rule_words outbound \
+	who_may supervisor pages channels notice_pages leaks hygiene_admin commands schedule first_steps,--ignore=tests/test_$(name).py)
 
 # One process for each core (JOBS=0: one after the other, for a debugger). Tests that start a
 # whole site share it within their file.
@@ -30,7 +31,7 @@ SERVICES := DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/po
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-services test-browser test-faults lint types audit requirements \
-	bench-start bench-inspect clean venv packages dev-packages
+	bench-start bench-inspect bench-audit bench-sweep clean venv packages dev-packages
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -69,7 +70,7 @@ test-browser: dev-packages ## the tests that drive Chromium
 	@$(PYTEST) $(BY_FILE) -m browser
 
 test-faults: dev-packages ## what breaks in life: kills, full disks, services that go away
-	@$(PY) -m pytest -m faults -s tests/faults
+	@$(PY) -m pytest -m faults -s tests/faults $(FAULTS)
 
 lint: dev-packages ## ruff: rules and format
 	@$(PY) -m ruff check .
@@ -90,6 +91,12 @@ bench-start: dev-packages ## start-up time and memory, beside a bare Django proj
 
 bench-inspect: dev-packages ## keys a second, beside plain ccxt and bare aiohttp
 	@$(PY) -m tests.bench_inspect
+
+bench-audit: dev-packages ## an audit of 10 k, 100 k and 1 M connections (PostgreSQL, SQLite)
+	@$(SERVICES) $(PY) -m tests.bench_audit
+
+bench-sweep: dev-packages ## 10,000 scheduled tests, and a user's own beside them
+	@$(SERVICES) $(PY) -m tests.bench_sweep
 
 clean: ## remove the virtual environment and caches; var/ and .env stay
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov

@@ -24,12 +24,22 @@ def say(role: str, text: str) -> None:
 
 
 class Child:
-    def __init__(self, role: str, command: Sequence[str], fds: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        role: str,
+        command: Sequence[str],
+        fds: Sequence[int] = (),
+        *,
+        delay: float = 0,
+        niceness: int = 0,
+    ) -> None:
         self.role, self.command, self.fds = role, [sys.executable, *command], fds
+        self.niceness = niceness
         self.running: subprocess.Popen[bytes] | None = None
         self.output = -1
         self.unfinished_line = b""
-        self.starts, self.started, self.due, self.pause = 0, 0.0, 0.0, FIRST_PAUSE
+        self.starts, self.started, self.pause = 0, 0.0, FIRST_PAUSE
+        self.due = time.monotonic() + delay
 
     def start(self) -> None:
         self.output, other_end = os.pipe()
@@ -46,6 +56,9 @@ class Child:
             preexec_fn=partial(process.end_with_parent, os.getpid()),
         )
         os.close(other_end)
+        if self.niceness:
+            least = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, self.running.pid, least + self.niceness)
         self.starts, self.started = self.starts + 1, time.monotonic()
 
     def pass_on_output(self) -> bool:

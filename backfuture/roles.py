@@ -1,5 +1,5 @@
-"""How each process of the product is started, and what it is told. Only the worker learns where
-the private keys are."""
+"""How each process of the product is started, and what it is told. Only workers learn where the
+private keys are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PRIVATE = "VAULT_PRIVATE_KEYS_FILE"
+WORKERS = ("worker", "sweeper")  # each one opens what is sealed
 
 
 def web_command(fd: int) -> list[str]:
@@ -22,8 +23,19 @@ def web_command(fd: int) -> list[str]:
 
 
 def worker_command() -> list[str]:
-    processes = str(max(2, min(4, os.cpu_count() or 2)))
-    options = ["--pool", "prefork", "--concurrency", processes, *log_level()]
+    """For what people wait for."""
+    return _celery_worker("worker", "backfuture", processes=max(2, min(4, os.cpu_count() or 2)))
+
+
+def sweeper_command() -> list[str]:
+    """For scheduled tests, audits and notices: one process sweeps, the other is free for what is
+    short (sweep.py)."""
+    return _celery_worker("sweeper", "sweep,notices", processes=2)
+
+
+def _celery_worker(name: str, queues: str, *, processes: int) -> list[str]:
+    options = ["--hostname", f"{name}@%h", "--queues", queues, *log_level()]
+    options += ["--pool", "prefork", "--concurrency", str(processes)]
     options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     # As root, Celery prints eight lines at every start; the supervisor says it in one.
     quiet = ["-W", "ignore:You're running the worker with superuser privileges"]
@@ -49,7 +61,9 @@ def environment_of(role: str) -> dict[str, str]:
         return {n: os.environ[n] for n in ("PATH", "HOME", "LANG", "TMPDIR") if n in os.environ}
     env = {**os.environ, "BACKFUTURE_ROLE": role, "PYTHONUNBUFFERED": "1"}
     private_keys = env.pop(PRIVATE, str(var_dir() / "keys" / "private-keys.json"))
-    return {**env, PRIVATE: private_keys} if role == "worker" else env
+    if role in WORKERS:
+        return {**env, "BACKFUTURE_ROLE": "worker", PRIVATE: private_keys}
+    return env
 
 
 def var_dir() -> Path:

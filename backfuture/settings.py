@@ -3,9 +3,12 @@ what is missing or does not fit is named by `manage.py check` (connections/check
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from celery.schedules import crontab
 
 from . import environment
 
@@ -35,6 +38,11 @@ SERVER_IPS = env.list("SERVER_IPS", default=[])  # what users put on their key's
 EXCHANGE_PROXY_URL = env("EXCHANGE_PROXY_URL", default="")
 EXCHANGE_GATEWAY_URL = env("EXCHANGE_GATEWAY_URL", default="")  # operators and tests only
 ALLOW_EXCHANGE_GATEWAY = env.switch("ALLOW_EXCHANGE_GATEWAY")
+# Times the pace at which scheduled tests ask an exchange (connections/exchanges/pace.py).
+SWEEP_PACE = env.float("SWEEP_PACE", default=1.0)
+
+# --- notices to chat services (connections/outbound.py) -------------------------------------
+ALLOW_PRIVATE_NOTICE_HOSTS = env.switch("ALLOW_PRIVATE_NOTICE_HOSTS")  # operators and tests only
 
 INSTALLED_APPS = [
     "backfuture.accounts",
@@ -222,7 +230,15 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SOFT_TIME_LIMIT = 45  # a test ends itself after 30 s
 CELERY_TASK_TIME_LIMIT = 60
+# What people wait for is in a queue of its own: no sweep and no digest is ever before it.
 CELERY_TASK_DEFAULT_QUEUE = "backfuture"
+CELERY_TASK_ROUTES = {
+    "connections.tasks.sweep_exchanges": {"queue": "sweep"},
+    **{
+        f"connections.tasks.{name}": {"queue": "notices"}
+        for name in ("tell", "send_notices", "make_digests", "audit", "thin")
+    },
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # nobody waits behind a slow test while a process is free
 # A page that publishes with retry=False waits 0.1 s for a broker that refuses the connection
 # and 2 s for one that is silent (kombu's defaults: 2 s and for ever). A worker keeps its own
@@ -248,6 +264,32 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5.0,
         "options": {"expires": 10},
     },
+    "start-sweeps": {
+        "task": "connections.tasks.start_sweeps",
+        "schedule": 5.0,
+        "options": {"expires": 5},
+    },
+    "tell": {"task": "connections.tasks.tell", "schedule": 20.0, "options": {"expires": 20}},
+    "send-notices": {
+        "task": "connections.tasks.send_notices",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    "make-digests": {
+        "task": "connections.tasks.make_digests",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
+    "audit": {
+        "task": "connections.tasks.audit",
+        "schedule": crontab(hour=4, minute=10),
+        "options": {"expires": 3600},
+    },
+    "thin": {
+        "task": "connections.tasks.thin",
+        "schedule": crontab(hour=4, minute=40),
+        "options": {"expires": 3600},
+    },
 }
 
 # --- logs and error reports ----------------------------------------------------------------
@@ -260,7 +302,12 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # At DEBUG these write headers and URLs, keys and signatures included.
+    # What apprise writes at any level may be the address of a chat service, tokens included.
     "loggers": {
-        name: {"level": "WARNING"} for name in ("ccxt", "urllib3", "aiohttp", "asyncio", "kombu")
+        "apprise": {"level": logging.CRITICAL + 1},
+        **{
+            name: {"level": "WARNING"}
+            for name in ("ccxt", "urllib3", "requests", "aiohttp", "asyncio", "kombu")
+        },
     },
 }

@@ -1,11 +1,11 @@
-"""Runs the whole product from one command: web server, worker, beat and, for the demo, the
+"""Runs the whole product from one command: web server, workers, beat and, for the demo, the
 exchange simulator.
 
     python -m backfuture.supervisor [--bind 127.0.0.1:8000] [--with-simulator PORT]
 
 Every child leads its own process group, is started again when it dies, and ends with the
 supervisor. When the supervisor itself is killed by force, Linux ends the children too
-(process.end_with_parent); elsewhere they stay and have to be ended by hand. Only the worker is
+(process.end_with_parent); elsewhere they stay and have to be ended by hand. Only workers are
 told where the private keys are. One thread and one loop, so that forking stays safe.
 """
 
@@ -29,7 +29,7 @@ from .child import Child, say
 
 GRACE_SECONDS = 5  # between asking a child to end and making it
 # Statuses that say "I will not start like this" (wsgi.py, celery.py): not worth a second try.
-REFUSALS = {"web": 3, "worker": 78}
+REFUSALS = {"web": 3, **dict.fromkeys(roles.WORKERS, 78)}
 PAGE = "/accounts/login/"
 LARGEST_PORT = 65535
 
@@ -92,7 +92,7 @@ class Supervisor:
         child.plan_restart(status)
 
     def bury(self, child: Child) -> None:
-        with suppress(KeyError):  # never started, or its output has already ended
+        with suppress(KeyError, ValueError):  # never started, or its output has already ended
             self.selector.unregister(child.output)
         child.bury()
 
@@ -130,6 +130,8 @@ def children(listener: socket.socket, simulator_port: int | None) -> list[Child]
     ours = [
         Child("web", roles.web_command(fd), fds=[fd]),
         Child("worker", roles.worker_command()),
+        # Nobody waits for it: it starts after the page is there, and yields the processor.
+        Child("sweeper", roles.sweeper_command(), delay=3, niceness=10),
         Child("beat", roles.beat_command()),
     ]
     if simulator_port is None:
@@ -175,7 +177,7 @@ def lock() -> TextIO:
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m backfuture.supervisor",
-        description="Runs web server, worker and beat, and starts again what dies.",
+        description="Runs web server, workers and beat, and starts again what dies.",
     )
     parser.add_argument("--bind", default="127.0.0.1:8000", metavar="HOST:PORT")
     parser.add_argument("--with-simulator", type=int, metavar="PORT")

@@ -9,5 +9,8 @@ urlpatterns = [
     path("accounts/", include("backfuture.accounts.urls")),
     path("accounts/", include("allauth.urls")),
     path("connections/", include("connections.urls")),
+    path("findings/", include("connections.finding_urls")),
+    path("exchanges/", include("connections.exchange_urls")),
+    path("notices/", include("connections.notice_urls")),
     path("admin/", admin.site.urls),
 ]

@@ -8,11 +8,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from . import services, tasks
+from . import reports, services, tasks
 from .events import AccessEvent, record
 from .forms import clean_name
 from .models import Connection, ConnectionTest, Credential, Exchange
@@ -76,7 +77,7 @@ class ConnectionAdmin(ReadOnlyAdmin):
         "=credentials__fingerprint",
     )
     date_hierarchy = "created_at"
-    actions = ("test_again",)
+    actions = ("test_again", "download_report")
     fields = (
         "name",
         "owner",
@@ -171,6 +172,26 @@ class ConnectionAdmin(ReadOnlyAdmin):
             )
         level = messages.SUCCESS if asked else messages.WARNING
         self.message_user(request, text % {"n": asked, "left": left}, level)
+
+    def has_report_permission(self, request: HttpRequest) -> bool:
+        """It tells of findings as well as of connections."""
+        return request.user.has_perms(("connections.view_connection", "connections.view_finding"))
+
+    @admin.action(description=_("Download the credential report (CSV)"), permissions=["report"])
+    def download_report(
+        self, request: HttpRequest, queryset: QuerySet[Connection]
+    ) -> StreamingHttpResponse:
+        why = f"credential report: {queryset.count()} connections"
+        record(AccessEvent.Kind.EXPORTED, actor=request.user, why=why)
+        name = f"backfuture-credentials-{timezone.now():%Y-%m-%d}.csv"
+        return StreamingHttpResponse(
+            reports.csv_parts(reports.rows(queryset)),
+            content_type="text/csv; charset=utf-8",
+            headers={
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "Cache-Control": "no-store",
+            },
+        )
 
 
 def _on_record(request: HttpRequest, connection: Connection) -> None:

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
 
@@ -8,3 +9,5 @@ class ConnectionsConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401
+
+        autodiscover_modules("hygiene_admin")

@@ -101,6 +101,10 @@ class AccessEvent(models.Model):
         ACCOUNT_DELETED = "account_deleted", _("Account deleted")
         STAFF_LOOK = "staff_look", _("Looked at by support")
         EXCHANGE_CHANGED = "exchange_changed", _("Settings of an exchange changed")
+        CHANNEL_ADDED = "channel_added", _("Chat service added")
+        CHANNEL_REMOVED = "channel_removed", _("Chat service removed")
+        CHANNEL_OPENED = "channel_opened", _("Address of a chat service opened")
+        THRESHOLDS_CHANGED = "thresholds_changed", _("Thresholds changed")
         USER_CHANGED = "user_changed", _("Account changed by support")
 
     kind = models.CharField(_("what"), max_length=20, choices=Kind)

@@ -13,25 +13,22 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import Enum, auto
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import Model, QuerySet
 
-from . import keyring_inventory, vault
-from .events import AccessEvent, event
-from .exchanges.base import Credentials
-from .keyring_inventory import Inventory, Problems, chunks, is_stale, sealed, sealed_of
-from .models import Connection, Credential
+from . import keyring_inventory, keyring_rows, vault
+from .keyring_inventory import Inventory, Problems, chunks, is_stale
+from .keyring_rows import SORTS, Row, Secret, Sort, Written, announced, announced_channels, sealed
+from .models import Credential
 
 BATCH = 200
 ROUNDS = 6  # tries of a row that somebody else holds: after 3 s it is given up
 PAUSE = 0.11  # seconds
-Row = TypeVar("Row", bound=Model)
 
 
 class LockedTexts(Protocol):
@@ -72,18 +69,7 @@ class Outcome(Enum):
     MISSED = auto()  # somebody else changed the row meanwhile
 
 
-class Written:
-    """An event that is in the log already: a batch's events are written at once."""
-
-    def __init__(self, event: AccessEvent) -> None:
-        if event._state.adding:
-            raise ValueError("the event is not saved")
-
-    def save(self, *, force_insert: bool = False) -> None:
-        pass
-
-
-Treatment = Callable[[Credential, Written], Outcome]  # raises SealedError
+Treatment = Callable[[Row, Written], Outcome]  # raises SealedError
 
 
 class Run:
@@ -96,55 +82,68 @@ class Run:
         *,
         why: str,
         batch: int,
-        wanted: Callable[[Credential], bool] = lambda key: True,
+        wanted: Callable[[Row], bool] = lambda row: True,
     ) -> None:
         vault.refuse_the_web()
         self.treat, self.why, self.batch, self.wanted = treat, why, batch, wanted
-        self.kept = self.anew = 0
+        self.outcomes: Counter[tuple[Sort, Outcome]] = Counter()
         self.problems = Problems()
+
+    @property
+    def kept(self) -> int:
+        return sum(self.outcomes[sort, Outcome.KEPT] for sort in SORTS)
+
+    @property
+    def anew(self) -> int:
+        return sum(self.outcomes[sort, Outcome.ANEW] for sort in SORTS)
 
     @property
     def done(self) -> int:
         return self.kept + self.anew
 
     def __iter__(self) -> Iterator[int]:
+        for sort in SORTS:
+            yield from self._over(sort)
+
+    def _over(self, sort: Sort) -> Iterator[int]:
         busy: list[UUID] = []
-        for rows in chunks(self.batch):
-            if ids := [key.pk for key in rows if self.wanted(key)]:
-                busy += self._treat_batch(ids)
+        for rows in chunks(self.batch, sort):
+            if ids := [row.pk for row in rows if self.wanted(row)]:
+                busy += self._treat_batch(sort, ids)
                 yield self.done
         for patience in range(ROUNDS - 1):
             again, busy = busy, []
             time.sleep(PAUSE * 2**patience if again else 0)
             for ids in self._parts(again):
-                busy += self._treat_batch(ids)
+                busy += self._treat_batch(sort, ids)
                 yield self.done
         for ids in self._parts(busy):
-            for key in Credential.objects.filter(pk__in=ids).defer("sealed"):
-                self.problems.add(key, "Somebody else was changing it each time. Try again.")
+            for row in sealed(sort).filter(pk__in=ids).defer("sealed"):
+                self.problems.add(row, "Somebody else was changing it each time. Try again.")
 
     def _parts(self, ids: list[UUID]) -> Iterator[list[UUID]]:
         return (ids[start : start + self.batch] for start in range(0, len(ids), self.batch))
 
-    def _treat_batch(self, ids: Collection[UUID]) -> list[UUID]:
+    def _treat_batch(self, sort: Sort, ids: Collection[UUID]) -> list[UUID]:
         """Returns those that somebody else held or changed meanwhile."""
-        events = announced(ids, self.why)
+        announce = announced if sort is Credential else announced_channels
+        events = announce(ids, self.why)
         with transaction.atomic(durable=True):
-            settled = {key.pk for key in _locked(events) if self._settle(key, events[key.pk])}
+            rows = keyring_rows.locked(sort, events)
+            settled = {row.pk for row in rows if self._settle(sort, row, events[row.pk])}
         if not database.features.has_select_for_update:
             # SQLite has one writer at a time, and those who wait look again every 0.1 s.
             time.sleep(PAUSE)
-        left = sealed().filter(pk__in=ids).values_list("pk", flat=True)
+        left = sealed(sort).filter(pk__in=ids).values_list("pk", flat=True)
         return [pk for pk in left if pk not in settled]
 
-    def _settle(self, key: Credential, written: Written) -> bool:
+    def _settle(self, sort: Sort, row: Row, written: Written) -> bool:
         try:
-            outcome = self.treat(key, written)
+            outcome = self.treat(row, written)
         except vault.SealedError as error:
-            self.problems.add(key, str(error))
+            self.problems.add(row, str(error))
             return True
-        self.kept += outcome is Outcome.KEPT
-        self.anew += outcome is Outcome.ANEW
+        self.outcomes[sort, outcome] += 1
         return outcome is not Outcome.MISSED
 
 
@@ -186,64 +185,35 @@ def _ready() -> vault.Locks:
     return vault.newest()
 
 
-def _rotate(newest: vault.Locks, key: Credential, written: Written) -> Outcome:
-    if not is_stale(newest, key):
+def _rotate(newest: vault.Locks, row: Row, written: Written) -> Outcome:
+    if not is_stale(newest, row):
         return Outcome.KEPT  # another run was faster
-    with vault.opened(sealed_of(key), key, event=written) as known:
-        return _seal_anew(key, known, written)
+    with keyring_rows.opened(row, event=written) as known:
+        return _seal_anew(row, known, written)
 
 
-def _recover(keys: Mapping[str, X25519PrivateKey], key: Credential, written: Written) -> Outcome:
+def _recover(keys: Mapping[str, X25519PrivateKey], row: Row, written: Written) -> Outcome:
     try:
-        return _prove(key, written)
+        return _prove(row, written)
     except vault.SealedError:
         pass
-    with vault.opened_for_recovery(sealed_of(key), key, keys, event=written) as known:
-        return _seal_anew(key, known, written)
+    with keyring_rows.opened_for_recovery(row, keys, event=written) as known:
+        return _seal_anew(row, known, written)
 
 
-def _prove(key: Credential, written: Written) -> Outcome:
-    with vault.opened(sealed_of(key), key, event=written):
+def _prove(row: Row, written: Written) -> Outcome:
+    with keyring_rows.opened(row, event=written):
         return Outcome.KEPT
 
 
-def _seal_anew(key: Credential, known: Credentials, written: Written) -> Outcome:
+def _seal_anew(row: Row, known: Secret, written: Written) -> Outcome:
     """Nothing is written before it has been opened once more, in the bytes to be stored."""
-    read = key.revision
-    key.revision += 1
-    fresh = vault.as_stored(vault.seal(known, key))
-    with vault.opened(fresh, key, event=written) as again:
+    read = 0
+    if isinstance(row, Credential):
+        read = row.revision
+        row.revision += 1
+    fresh = keyring_rows.sealed_anew(known, row)
+    with keyring_rows.opened(row, event=written, value=fresh) as again:
         if not vault.same(again, known):
             raise vault.SealedError("Sealed anew, it did not open to the same. It was left.")
-    unchanged = sealed().filter(pk=key.pk, revision=read).exclude(state=Credential.State.RETIRED)
-    written_now = unchanged.update(sealed=fresh, revision=key.revision)
-    return Outcome.ANEW if written_now else Outcome.MISSED
-
-
-def announced(ids: Collection[UUID], why: str) -> dict[UUID, Written]:
-    """Writes the event of every opening to come, but for keys that somebody else holds now, or
-    whose connection or owner somebody holds."""
-    with transaction.atomic(durable=True):
-        free = {row.pk: row for row in _free_connections(ids)}
-        keys = _free(sealed().filter(pk__in=ids, connection__in=list(free)).defer("sealed"))
-        events = AccessEvent.objects.bulk_create(
-            event(AccessEvent.Kind.OPENED, connection=free[key.connection_id], key=key, why=why)
-            for key in keys
-        )
-    return {each.credential_id: Written(each) for each in events if each.credential_id}
-
-
-def _free_connections(ids: Collection[UUID]) -> QuerySet[Connection]:
-    keys = Credential.objects.filter(pk__in=ids)
-    rows = Connection.objects.filter(pk__in=keys.values("connection")).select_related("owner")
-    return _free(rows, "self", "owner")
-
-
-def _locked(ids: Collection[UUID]) -> QuerySet[Credential]:
-    return _free(sealed().filter(pk__in=list(ids)).select_related("connection"))
-
-
-def _free(rows: QuerySet[Row], *which: str) -> QuerySet[Row]:
-    """Locks the rows that nobody else holds. Events that name a row may still be written."""
-    can_skip = database.features.has_select_for_update_skip_locked
-    return rows.select_for_update(of=which or ("self",), no_key=True, skip_locked=can_skip)
+    return Outcome.ANEW if keyring_rows.write(row, fresh, read) else Outcome.MISSED

@@ -9,15 +9,17 @@ from typing import NamedTuple
 from uuid import UUID
 
 from . import vault
-from .models import Credential, CredentialQuerySet
+from .keyring_rows import SORTS, Row, Sort, sealed, sealed_of
+from .models import Credential
 
 MOST_NAMED = 1000  # rows; all of them are counted
 CHUNK = 500
 
 
 class Problem(NamedTuple):
-    connection: UUID
-    credential: UUID
+    connection: UUID | None  # of a key
+    credential: UUID | None
+    channel: UUID | None  # a chat service
     reason: str
 
 
@@ -28,10 +30,16 @@ class Problems:
     count: int = 0
     named: list[Problem] = field(default_factory=list)
 
-    def add(self, key: Credential, reason: str) -> None:
+    def add(self, row: Row, reason: str) -> None:
         self.count += 1
         if len(self.named) < MOST_NAMED:
-            self.named.append(Problem(key.connection_id, key.pk, reason))
+            self.named.append(_problem(row, reason))
+
+
+def _problem(row: Row, reason: str) -> Problem:
+    if isinstance(row, Credential):
+        return Problem(row.connection_id, row.pk, None, reason)
+    return Problem(None, None, row.pk, reason)
 
 
 @dataclass
@@ -40,7 +48,8 @@ class Inventory:
     `others`, by the name of the texts, "" counts those that no key opens."""
 
     newest: vault.Locks
-    rows: int = 0
+    rows: int = 0  # exchange keys
+    channels: int = 0  # chat services
     stale: int = 0
     outer: Counter[str] = field(default_factory=Counter)
     inner: Counter[str] = field(default_factory=Counter)
@@ -48,18 +57,23 @@ class Inventory:
     others: dict[str, Counter[str]] = field(default_factory=dict)
     problems: Problems = field(default_factory=Problems)
 
-    def add(self, key: Credential) -> None:
-        self.rows += 1
+    def add(self, row: Row) -> None:
+        self.rows += isinstance(row, Credential)
+        self.channels += not isinstance(row, Credential)
         try:
-            found = vault.locks(sealed_of(key))
+            found = vault.locks(sealed_of(row))
         except vault.SealedError as error:
             self.stale += 1
-            self.problems.add(key, str(error))
+            self.problems.add(row, str(error))
             return
         self.stale += _differ(found, self.newest)
         self.outer[found.outer] += 1
         self.inner[found.inner] += 1
         self.recovery[found.recovery] += 1
+
+    @property
+    def total(self) -> int:
+        return self.rows + self.channels
 
     @property
     def lost_others(self) -> int:
@@ -88,36 +102,27 @@ class Inventory:
 def of_rows() -> Inventory:
     """Raises SealedError when the keys themselves are not usable."""
     found = Inventory(vault.newest())
-    for rows in chunks(CHUNK):
-        for key in rows:
-            found.add(key)
+    for sort in SORTS:
+        for rows in chunks(CHUNK, sort):
+            for row in rows:
+                found.add(row)
     return found
 
 
-def is_stale(newest: vault.Locks, key: Credential) -> bool:
+def is_stale(newest: vault.Locks, row: Row) -> bool:
     """Whether the row is to be sealed anew; also where that cannot be told."""
     try:
-        return _differ(vault.locks(sealed_of(key)), newest)
+        return _differ(vault.locks(sealed_of(row)), newest)
     except vault.SealedError:
         return True
 
 
-def chunks(size: int) -> Iterator[list[Credential]]:
+def chunks(size: int, sort: Sort = Credential) -> Iterator[list[Row]]:
     """All rows with a sealed value in the order of their ids, so many in memory at once."""
-    rows = sealed().order_by("pk")
+    rows = sealed(sort).order_by("pk")
     while found := list(rows[:size]):
         yield found
-        rows = sealed().order_by("pk").filter(pk__gt=found[-1].pk)
-
-
-def sealed() -> CredentialQuerySet:
-    return Credential.objects.filter(sealed__isnull=False)
-
-
-def sealed_of(key: Credential) -> vault.Sealed:
-    if key.sealed is None:
-        raise vault.SealedError("The key was destroyed.")
-    return key.sealed
+        rows = sealed(sort).order_by("pk").filter(pk__gt=found[-1].pk)
 
 
 def _differ(found: vault.Locks, newest: vault.Locks) -> bool:

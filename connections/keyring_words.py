@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from . import vault
-from .keyring import Run
+from .keyring import Outcome, Run
 from .keyring_inventory import Inventory, Problems
+from .models import Credential, NoticeChannel
 
 BEFORE_RETIRING = (
     "Before `keys rotate --retire-old`, make sure that every process was restarted with the new "
@@ -45,6 +46,7 @@ def described(
     unused = _unused(found, private)
     return {
         "rows": found.rows,
+        "channels": found.channels,
         "to_rotate": found.stale,
         "outer": _outer(found),
         "inner": _inner(found, private),
@@ -53,8 +55,7 @@ def described(
         "opened": private is not None,
         "unreadable": problems.count,
         "unreadable_rows": [
-            {"connection": str(each.connection), "credential": str(each.credential)}
-            | {"reason": each.reason}
+            {name: str(value) for name, value in each._asdict().items() if value}
             for each in problems.named
         ],
         "unreadable_others": found.lost_others,
@@ -65,7 +66,8 @@ def described(
 
 
 def table(data: dict[str, Any]) -> Iterator[str]:
-    yield f"{_keys(data['rows'])}; not under the newest keys: {data['to_rotate']}"
+    found = _sealed(data["rows"], data["channels"])
+    yield f"{found}; not under the newest keys: {data['to_rotate']}"
     for kind in ("outer", "inner", "recovery"):
         for key in data[kind]:
             yield _line(f"{kind} key", key["id"] or "none", key["note"], key["rows"])
@@ -83,7 +85,7 @@ def unreadable(problems: Problems) -> Iterator[str]:
 
 def how_many_unreadable(rows: int, others: int) -> str:
     texts = f" and {others} other texts" if others else ""
-    return f"{_keys(rows)}{texts} cannot be opened."
+    return f"{_values(rows)}{texts} cannot be opened."
 
 
 def _verdict(data: dict[str, Any]) -> Iterator[str]:
@@ -93,7 +95,7 @@ def _verdict(data: dict[str, Any]) -> Iterator[str]:
             "doctor opens every row."
         )
     elif not data["unreadable"]:
-        yield f"Opened, every one: {_keys(data['rows'])}."
+        yield f"Opened, every one: {_sealed(data['rows'], data['channels'])}."
     if data["may_be_removed"]:
         yield f"Nothing uses these, they may be removed: {', '.join(data['may_be_removed'])}."
         yield BEFORE_RETIRING
@@ -107,15 +109,15 @@ def _verdict(data: dict[str, Any]) -> Iterator[str]:
 def rotated(found: Inventory, run: Run, others: int) -> Iterator[str]:
     yield from unreadable(run.problems)
     yield (
-        f"Sealed anew: {_keys(run.anew)}. Each was opened once more, and was the same, before it "
-        "was written."
+        f"Sealed anew: {_count(run, Outcome.ANEW)}. Each was opened once more, and was the same, "
+        "before it was written."
     )
     if others:
         yield f"Other rows put under the newest outer key: {others}."
     newest = found.newest
     keys = f"outer key {newest.outer}, inner key {newest.inner}"
     recovery = f", recovery key {newest.recovery}" if newest.recovery else ""
-    yield f"Under {keys}{recovery}: {found.rows - found.stale} of {_keys(found.rows)}."
+    yield f"Under {keys}{recovery}: {found.total - found.stale} of {_values(found.total)}."
 
 
 def may_go(found: Inventory, private: Collection[str] | None) -> Iterator[str]:
@@ -124,9 +126,10 @@ def may_go(found: Inventory, private: Collection[str] | None) -> Iterator[str]:
         yield BEFORE_RETIRING
 
 
-def retired(opened: int, env_file: Path, private_file: Path) -> Iterator[str]:
+def retired(run: Run, env_file: Path, private_file: Path) -> Iterator[str]:
     yield (
-        f"Opened under the newest keys, every one: {_keys(opened)}. The old keys were removed from "
+        f"Opened under the newest keys, every one: {_count(run, Outcome.KEPT)}. The old keys were "
+        "removed from "
         f"{env_file} and {private_file}."
     )
     yield (
@@ -139,8 +142,8 @@ def retired(opened: int, env_file: Path, private_file: Path) -> Iterator[str]:
 def recovered(run: Run, file: Path) -> Iterator[str]:
     yield from unreadable(run.problems)
     yield (
-        f"Recovered: {_keys(run.anew)}. Each was opened once more, and was the same, before it was "
-        f"written. {_keys(run.kept)} opened without it."
+        f"Recovered: {_count(run, Outcome.ANEW)}. Each was opened once more, and was the same, "
+        f"before it was written. {_count(run, Outcome.KEPT)} opened without it."
     )
     yield (
         f"{file} was on this machine now. Take it away, make a new recovery pair with "
@@ -153,7 +156,9 @@ def recovered(run: Run, file: Path) -> Iterator[str]:
 
 def _rows(named: list[dict[str, Any]], count: int) -> Iterator[str]:
     for each in named:
-        where = f"connection {each['connection']}, credential {each['credential']}"
+        where = f"chat service {each.get('channel')}"
+        if each.get("credential"):
+            where = f"connection {each['connection']}, credential {each['credential']}"
         yield f"cannot be opened: {where}: {each['reason']}"
     if count > len(named):
         yield f"and {count - len(named)} more"
@@ -206,8 +211,23 @@ def _note(key_id: str, newest: str, private: Collection[str] | None) -> str:
     return ", ".join(notes)
 
 
-def _keys(count: int) -> str:
-    return "1 sealed key" if count == 1 else f"{count} sealed keys"
+def _count(run: Run, outcome: Outcome) -> str:
+    return _sealed(run.outcomes[Credential, outcome], run.outcomes[NoticeChannel, outcome])
+
+
+def _sealed(keys: int, channels: int) -> str:
+    """ "3 sealed keys", "3 sealed keys and 1 address of a chat service"."""
+    found = "1 sealed key" if keys == 1 else f"{keys} sealed keys"
+    if not channels:
+        return found
+    chats = (
+        "1 address of a chat service" if channels == 1 else f"{channels} addresses of chat services"
+    )
+    return f"{found} and {chats}"
+
+
+def _values(count: int) -> str:
+    return "1 sealed value" if count == 1 else f"{count} sealed values"
 
 
 def _plain(key_id: str) -> str:

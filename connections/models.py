@@ -7,7 +7,7 @@ A connection is not its key: it lives on with its name, history and strategies w
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +20,14 @@ from django.utils.translation import gettext_lazy as _
 from . import exchanges, vault
 from .events import AccessEvent as AccessEvent
 from .exchanges.base import MAIN, Permissions, Site
+from .findings import Finding as Finding
+from .findings import FindingChange as FindingChange
+from .findings import Thresholds as Thresholds
+from .notices import Notice as Notice
+from .notices import NoticeChannel as NoticeChannel
+from .notices import NoticeDelivery as NoticeDelivery
+from .notices import NoticePreferences as NoticePreferences
+from .notices import Outage as Outage
 
 
 class ExchangeQuerySet(models.QuerySet["Exchange"]):
@@ -41,6 +49,9 @@ class Exchange(models.Model):
     notice = models.CharField(
         _("notice to users"), max_length=300, blank=True, help_text=_("Shown on its pages.")
     )
+    # Whoever sweeps it says so here (sweep.py), with a fence as on tests.
+    sweep_until = models.DateTimeField(null=True, editable=False)
+    sweep_fence = models.PositiveIntegerField(default=0, editable=False)
 
     objects = ExchangeQuerySet.as_manager()
 
@@ -116,7 +127,13 @@ class Connection(models.Model):
     # A failure of a key that worked, not believed until a second test confirms it.
     suspicion = models.CharField(_("unconfirmed problem"), max_length=30, blank=True)
     tested_at = models.DateTimeField(_("last test"), null=True, blank=True)
-    # When to test again without being asked, after a failure that may pass by itself.
+    last_ok_at = models.DateTimeField(_("last good test"), null=True, blank=True)
+    # From the first test that failed and was believed; empty while it works.
+    failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
+    # When its owner was told that it fails: told once, and once more when it works again.
+    told_failing_at = models.DateTimeField(null=True, editable=False)
+    key_created_at = models.DateTimeField(_("key created at the exchange"), null=True, blank=True)
+    # When to test again without being asked (schedule.py).
     next_test_at = models.DateTimeField(null=True, blank=True, editable=False)
     retries = models.PositiveSmallIntegerField(default=0, editable=False)
 
@@ -134,7 +151,20 @@ class Connection(models.Model):
                 violation_error_message=_("You already have a connection of this name."),
             ),
         ]
-        indexes = [models.Index(fields=["next_test_at"], name="due_for_test")]  # the sweep
+        indexes = [
+            models.Index(fields=["next_test_at"], name="due_for_test"),  # the sweep
+            # What is told, looked for every few seconds among all that works.
+            models.Index(
+                fields=["failing_since"],
+                condition=Q(failing_since__isnull=False),
+                name="failing_connections",
+            ),
+            models.Index(
+                fields=["told_failing_at"],
+                condition=Q(told_failing_at__isnull=False),
+                name="told_connections",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -187,6 +217,10 @@ class Credential(models.Model):
     fingerprint = models.CharField(max_length=64, db_index=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     retired_at = models.DateTimeField(null=True)
+    # Both kept to a quarter of an hour. Opened: for whatever reason; used: on somebody's behalf,
+    # not by our own scheduled tests, which would make every key look used.
+    last_opened_at = models.DateTimeField(_("last opened"), null=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True)
 
     objects = CredentialQuerySet.as_manager()
 
@@ -215,6 +249,14 @@ class Credential(models.Model):
         return f"{self.connection.owner_id}|{self.pk}|{self.revision}"
 
 
+LEASE = timedelta(seconds=45)  # of a test that runs: it ends itself after 30 s
+
+
+def lapsed(now: datetime) -> Q:
+    """Leases that have run out, or are longer than any: by a clock that was wrong."""
+    return Q(lease_until__lt=now) | Q(lease_until__gt=now + LEASE)
+
+
 class ConnectionTestQuerySet(models.QuerySet["ConnectionTest"]):
     def open(self) -> ConnectionTestQuerySet:
         return self.filter(status__in=ConnectionTest.OPEN)
@@ -223,17 +265,15 @@ class ConnectionTestQuerySet(models.QuerySet["ConnectionTest"]):
         """Waiting, or left behind by a worker that died (its lease has lapsed)."""
         return self.filter(
             Q(status=ConnectionTest.Status.QUEUED)
-            | Q(status=ConnectionTest.Status.RUNNING, lease_until__lt=timezone.now())
+            | Q(status=ConnectionTest.Status.RUNNING) & lapsed(timezone.now())
         )
 
     def waiting_too_long(self) -> ConnectionTestQuerySet:
-        """Claimable, and no message seems to be on its way: the sweep wakes these again."""
-        return (
-            self.claimable()
-            .unpaused()
-            .filter(queued_at__lt=timezone.now() - timedelta(seconds=3))
-            .order_by("queued_at")
-        )
+        """Claimable, and no message seems to be on its way: the sweep wakes these again. What was
+        asked in the future was asked by a clock that was wrong."""
+        now = timezone.now()
+        long_ago = Q(queued_at__lt=now - timedelta(seconds=3)) | Q(queued_at__gt=now)
+        return self.claimable().unpaused().filter(long_ago).order_by("queued_at")
 
     def unpaused(self) -> ConnectionTestQuerySet:
         return self.filter(connection__paused_at=None, connection__exchange__paused=False)
@@ -251,6 +291,7 @@ class ConnectionTest(models.Model):
         NEW_KEY = "new_key", _("a key was entered")
         USER = "user", _("asked by the owner")
         STAFF = "staff", _("asked by support")
+        SCHEDULED = "scheduled", _("the daily test")
         RETRY = "retry", _("tested again by itself")
         CONFIRM = "confirm", _("to confirm a failure")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,8 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from . import exchanges, services
+from . import exchanges, finding_pages, services
 from .exchanges.base import Permissions
+from .finding_pages import Standing
+from .history import Day, strips
 from .models import Connection, ConnectionTest, Credential
 from .models import Exchange as ExchangeRow
 from .presentation import (
@@ -56,6 +59,8 @@ class Summary:
     hint: str
     key_created_at: datetime | None
     marks: list[PermissionMark]
+    strip: list[Day]
+    standing: Standing | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,20 @@ def notices() -> list[tuple[str, str]]:
     return [(row.name, row.notice) for row in ExchangeRow.objects.exclude(notice="")]
 
 
-def summary(connection: Connection) -> Summary:
+def summaries(connections: Iterable[Connection], *, now: datetime) -> list[Summary]:
+    """The lines of a list, with what their tests and findings tell."""
+    rows = list(connections)
+    ids = [row.pk for row in rows]
+    if not rows:
+        return []
+    days = strips(ids, now=now, zone=timezone.get_current_timezone())
+    standing = finding_pages.standing(ids, now=now)
+    return [summary(row, days[row.pk], standing.get(row.pk)) for row in rows]
+
+
+def summary(
+    connection: Connection, strip: list[Day] | None = None, standing: Standing | None = None
+) -> Summary:
     """Expects a connection from `for_list`, which fetches what is read here."""
     keys: list[Credential] = connection.active  # type: ignore[attr-defined]
     testing = bool(connection.open_tests)  # type: ignore[attr-defined]
@@ -117,6 +135,8 @@ def summary(connection: Connection) -> Summary:
         keys[0].hint if keys else "",
         keys[0].created_at if keys else None,
         line_marks(permissions),
+        strip or [],
+        standing,
     )
 
 

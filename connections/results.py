@@ -7,19 +7,17 @@ write any more.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from . import services
+from . import schedule, services
 from .exchanges.base import KeyReport
 from .exchanges.problems import may_pass
-from .models import Connection, ConnectionTest, Credential
+from .models import Connection, ConnectionTest, Credential, Thresholds
 
-RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60))
-CONFIRM_AFTER = timedelta(seconds=30)
 LONGEST_TEXT, MOST_ITEMS = 1_000, 500  # of one value that an exchange sent
 PASSED = ("connected", "warnings", "refused")  # outcomes that prove key and secret
 
@@ -31,21 +29,38 @@ def mine(test: ConnectionTest) -> Any:
     )
 
 
-def write(test: ConnectionTest, report: KeyReport) -> None:
-    """Writes the result once, and only if the test is still ours."""
+def write(
+    test: ConnectionTest,
+    report: KeyReport,
+    *,
+    now: datetime | None = None,
+    every: timedelta | None = None,
+) -> None:
+    """Writes the result once, and only if the test is still ours. `every`: see `period`."""
+    now, every = now or timezone.now(), every or period()
     with transaction.atomic():
-        connection = Connection.objects.select_for_update().filter(pk=test.connection_id).first()
-        if connection is None:  # deleted while we asked
+        # The connection's lock is also that of its keys and tests (services.py).
+        keys = Credential.objects.select_related("connection").defer("sealed")
+        locked = keys.select_for_update(no_key=True, of=("connection",))
+        key = locked.filter(pk=test.credential_id).first()
+        if key is None:  # deleted while we asked
             return
-        key = Credential.objects.select_for_update().defer("sealed").get(pk=test.credential_id)
+        connection = key.connection
         report = _narrowed(report, key)
         if key.state == Credential.State.PENDING:
             report = _of_the_same_account(connection, report)
-        if not mine(test).update(**storable(_as_fields(report))):
+        if not mine(test).update(**storable(_as_fields(report)), finished_at=now):
             return
         if key.state == Credential.State.PENDING and report.outcome in {"connected", "warnings"}:
             _promote(connection, key)
-        _apply(connection, key, report)
+            # What was known of the key before says nothing about this one.
+            connection.key_created_at, connection.retries = None, 0
+        _apply(connection, key, report, now, every)
+
+
+def period() -> timedelta:
+    """Between two scheduled tests of a connection, as staff have set it."""
+    return timedelta(hours=Thresholds.current().test_every_hours)
 
 
 def drop(test: ConnectionTest) -> None:
@@ -93,27 +108,54 @@ def _promote(connection: Connection, key: Credential) -> None:
     Credential.objects.filter(pk=key.pk).update(state=key.state)
 
 
-def _apply(connection: Connection, key: Credential, report: KeyReport) -> None:
+def _apply(
+    connection: Connection, key: Credential, report: KeyReport, now: datetime, every: timedelta
+) -> None:
     """What the connection takes over from a test. A new key that did not pass changes nothing."""
-    fields: dict[str, Any] = {}
-    if may_pass(report.problem) or not connection.suspicion:
-        fields |= _next_try(connection, again=may_pass(report.problem))
     if key.state == Credential.State.ACTIVE:
-        fields |= {"next_test_at": fields.get("next_test_at"), "tested_at": timezone.now()}
-        fields |= _believed(connection, report)
+        fields = _next_test(connection, report, now, every) | {"tested_at": now}
+        fields |= _believed(connection, report, now)
+    elif may_pass(report.problem):
+        fields = _next_test(connection, report, now, every)
+    else:
+        # Left to its owner: the next test is of the key in use, when that is due.
+        fields = {"next_test_at": max(connection.next_test_at or now, now)}
     Connection.objects.filter(pk=connection.pk).update(**storable(fields))
 
 
-def _believed(connection: Connection, report: KeyReport) -> dict[str, Any]:
+def _next_test(
+    connection: Connection, report: KeyReport, now: datetime, every: timedelta
+) -> dict[str, Any]:
+    following = schedule.after(
+        connection.pk,
+        report.outcome,
+        report.problem,
+        retries=connection.retries,
+        now=now,
+        every=every,
+    )
+    return {"next_test_at": following.at, "retries": following.retries}
+
+
+def _believed(connection: Connection, report: KeyReport, now: datetime) -> dict[str, Any]:
     """A failure that may pass says nothing about the key, so what was known of it stands. Any
     other failure of a key that worked has to happen twice."""
-    verdict = {"status": report.outcome, "problem": _problem_of(report)}
+    works = report.outcome in {"connected", "warnings"}
+    verdict = {
+        "status": report.outcome,
+        "problem": _problem_of(report),
+        "failing_since": None if works else connection.failing_since or now,
+    }
     if may_pass(report.problem):
         return verdict
     if report.outcome == "failed" and _worked(connection) and not connection.suspicion:
-        soon = timezone.now() + CONFIRM_AFTER
-        return {"suspicion": report.problem, "next_test_at": soon}
-    known = _known(report) | ({"uid": report.facts.uid} if report.facts.uid else {})
+        soon = schedule.to_confirm(now)
+        return {"suspicion": report.problem, "next_test_at": soon, "retries": 0}
+    known = _known(report) | {
+        "uid": report.facts.uid or connection.uid,
+        "key_created_at": report.facts.created_at or connection.key_created_at,
+        "last_ok_at": now if works else connection.last_ok_at,
+    }
     return {**verdict, **known, "suspicion": ""}
 
 
@@ -122,13 +164,6 @@ def _worked(connection: Connection) -> bool:
     return connection.works or (
         may_pass(connection.problem) and connection.known_permissions.read is True
     )
-
-
-def _next_try(connection: Connection, *, again: bool) -> dict[str, Any]:
-    if not again:
-        return {"next_test_at": None, "retries": 0}
-    wait = RETRY_AFTER[min(connection.retries, len(RETRY_AFTER) - 1)]
-    return {"next_test_at": timezone.now() + wait, "retries": min(connection.retries + 1, 100)}
 
 
 def _problem_of(report: KeyReport) -> str:
@@ -148,7 +183,6 @@ def _as_fields(report: KeyReport) -> dict[str, Any]:
     facts = report.facts
     return {
         "status": ConnectionTest.Status.DONE,
-        "finished_at": timezone.now(),
         "outcome": report.outcome,
         "problem": _problem_of(report),
         "causes": list(report.causes),

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -82,7 +82,9 @@ def connect(
             _lock_owner(owner)
             if existing := connection_with_key(owner, exchange.code, credentials):
                 raise SameKey(existing)
-            connection = Connection.objects.create(owner=owner, exchange=exchange, name=name)
+            connection = Connection.objects.create(
+                owner=owner, exchange=exchange, name=name, next_test_at=timezone.now()
+            )
             key = _store_key(connection, credentials, Credential.State.ACTIVE)
             record(Kind.KEY_ENTERED, connection=connection, key=key, actor=owner)
             return connection, _first_test(connection, key, owner)
@@ -106,6 +108,8 @@ def replace_key(
         _drop_open_tests(connection)
         _discard_pending(connection, by)
         key = _store_key(connection, credentials, Credential.State.PENDING)
+        # Failures of the old key are no reason to wait long with the new one.
+        Connection.objects.filter(pk=connection.pk).update(retries=0)
         record(Kind.KEY_REPLACED, connection=connection, key=key, actor=by)
         return _first_test(connection, key, by)
 
@@ -115,9 +119,7 @@ def discard_new_key(connection: Connection, *, by: Any) -> bool:
     with transaction.atomic():
         _lock(connection)
         _drop_open_tests(connection, credential__state=Credential.State.PENDING)
-        Connection.objects.filter(pk=connection.pk).exclude(suspicion="").update(
-            next_test_at=timezone.now()
-        )
+        _make_due(connection, ~Q(suspicion=""))
         return _discard_pending(connection, by)
 
 
@@ -176,17 +178,14 @@ def resume(connection: Connection, *, by: Any) -> ConnectionTest | None:
         if (
             Connection.objects.filter(pk=connection.pk)
             .exclude(paused_at=None)
-            .update(paused_at=None)
+            .update(paused_at=None, next_test_at=timezone.now() + PAUSE_BETWEEN_TESTS)
         ):
             record(Kind.RESUMED, connection=connection, actor=by)
     connection.refresh_from_db(fields=["paused_at"])
     try:
         return request_test(connection, by=by, reason=ConnectionTest.Reason.USER)
-    except (TooSoon, Paused):
-        Connection.objects.filter(pk=connection.pk).update(next_test_at=timezone.now())
-    except Credential.DoesNotExist:
-        pass
-    return None
+    except (TooSoon, Paused, Credential.DoesNotExist):
+        return None  # it is tested all the same, as soon as it may be (sweep.py)
 
 
 def delete(connection: Connection, *, by: Any) -> None:
@@ -201,11 +200,14 @@ def delete(connection: Connection, *, by: Any) -> None:
 
 
 def seconds_to_wait(connection: Connection) -> int:
-    """How long until the next test may be asked for; 0 when it may be now."""
-    last = connection.tests.order_by("-queued_at").values_list("queued_at", flat=True).first()
+    """How long until the next test may be asked for; 0 when it may be now. What was asked in the
+    future was asked by a clock that was wrong."""
+    now = timezone.now()
+    asked = connection.tests.filter(queued_at__lte=now).order_by("-queued_at")
+    last = asked.values_list("queued_at", flat=True).first()
     if last is None:
         return 0
-    left = (last + PAUSE_BETWEEN_TESTS - timezone.now()).total_seconds()
+    left = (last + PAUSE_BETWEEN_TESTS - now).total_seconds()
     return max(0, -int(-left // 1))
 
 
@@ -234,9 +236,15 @@ def _lock_owner(owner: Any) -> None:
 
 def _first_test(connection: Connection, key: Credential, by: Any) -> ConnectionTest | None:
     if connection.paused_at or connection.exchange.paused:
-        Connection.objects.filter(pk=connection.pk).update(next_test_at=timezone.now())
+        _make_due(connection)
         return None
     return _queue(connection, key, by, ConnectionTest.Reason.NEW_KEY)
+
+
+def _make_due(connection: Connection, *where: Q) -> None:
+    """To be tested by itself (sweep.py). While it is paused it has no such time."""
+    mine = Connection.objects.filter(*where, pk=connection.pk, paused_at=None)
+    mine.update(next_test_at=timezone.now())
 
 
 def _queue(
@@ -282,12 +290,6 @@ def _discard_pending(connection: Connection, by: Any) -> bool:
 def _retire(keys: Any) -> bool:
     """Destroys sealed values for good."""
     return bool(keys.update(state=Credential.State.RETIRED, sealed=None, retired_at=timezone.now()))
-
-
-def reason_to_try_again(connection: Connection) -> ConnectionTest.Reason:
-    if connection.suspicion:
-        return ConnectionTest.Reason.CONFIRM
-    return ConnectionTest.Reason.RETRY
 
 
 def retire_active_key(connection: Connection) -> None:

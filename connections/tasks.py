@@ -1,22 +1,28 @@
-"""Celery's doors. A task takes an id and calls one function; a message only wakes a worker."""
+"""Celery's doors. A task takes ids and calls one function; a message only wakes a worker."""
 
 from __future__ import annotations
 
 import logging
+import time
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from celery import Task, shared_task
 from django.db import transaction
+from django.utils import timezone
 from kombu.exceptions import KombuError, OperationalError
 
-from . import services
-from .models import Connection, ConnectionTest, Credential
+from . import auditor, digests, history, results, schedule, telling
+from .models import ConnectionTest
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 200  # rows one sweep wakes
+MOST_AT_ONCE = 200  # rows one look wakes
+SWEEP_S = 40  # no test is begun after that; the last ones take up to 30 s more
+SWEEP_LIMIT_S = SWEEP_S + 80
+EXCHANGES_AT_ONCE = 5  # that one process sweeps side by side; the others are left to the next
+BEAT_S = 5  # settings.py
 
 
 @shared_task(bind=True)
@@ -24,43 +30,99 @@ def run_test(self: Task[Any, Any], test_id: str) -> None:
     # Imported here: ccxt and the opening of keys have no place in the web process.
     from . import worker
 
-    worker.run_test(test_id, task_id=self.request.id or "")
+    connection = worker.run_test(test_id, task_id=self.request.id or "")
+    if connection is not None:
+        worker.judge([connection])
 
 
 @shared_task
 def wake_waiting_tests() -> None:
-    """Every few seconds: what a lost message, a dead worker or a broken broker left behind, and
-    what is to be tried again after a failure that may pass."""
-    for connection in Connection.objects.due_for_test().select_related("exchange")[:MOST_AT_ONCE]:
-        _try_again(connection)
-    waiting = ConnectionTest.objects.waiting_too_long().values_list("pk", flat=True)
-    for test_id in waiting[:MOST_AT_ONCE]:
+    """Every few seconds: what a lost message, a dead worker or a broken broker left behind, of
+    tests that somebody waits for. The others are the sweep's, unless they ended too many."""
+    waiting = ConnectionTest.objects.waiting_too_long()
+    sweeps = {"reason__in": schedule.OWN, "fence__lt": schedule.MOST_CLAIMS}
+    for test_id in waiting.exclude(**sweeps).values_list("pk", flat=True)[:MOST_AT_ONCE]:
         _send(test_id)
+
+
+@shared_task
+def start_sweeps() -> None:
+    """Every few seconds: one message for each few exchanges at which something is due."""
+    now = timezone.now()
+    schedule.bring_forward(now, results.period())
+    codes = schedule.exchanges_to_sweep(now)
+    for first in range(0, len(codes), EXCHANGES_AT_ONCE):
+        group = codes[first : first + EXCHANGES_AT_ONCE]
+        _publish(sweep_exchanges, group, expires=BEAT_S)
+
+
+# No soft limit before the hard one: it would leave the loop's thread at work. A killed process is
+# replaced, and what it had begun is gone on with.
+@shared_task(bind=True, soft_time_limit=SWEEP_LIMIT_S, time_limit=SWEEP_LIMIT_S)
+def sweep_exchanges(self: Task[Any, Any], codes: list[str]) -> None:
+    from . import sweep
+
+    with sweep.turn() as mine:
+        until = time.monotonic() + SWEEP_S
+        tested = sweep.sweep(*codes, until=until, task_id=self.request.id or "") if mine else 0
+    if tested:
+        start_sweeps()  # there may be more
+
+
+# --- audits and notices, which a sweep must not hold up --------------------------------------
+
+
+@shared_task(soft_time_limit=900, time_limit=960)
+def audit() -> None:
+    """Every day: what time alone brings about, of all keys."""
+    now = timezone.now()
+    auditor.audit(now=now)
+    telling.after_audit(now=now)
+
+
+@shared_task
+def tell() -> None:
+    """Every few seconds: what stopped working, what works again, which exchange is down."""
+    telling.tell(now=timezone.now())
+
+
+@shared_task
+def send_notices() -> None:
+    # Imported here: chat libraries and the opening of addresses have no place in the web process.
+    from . import sending
+
+    sending.send_due(now=timezone.now())
+
+
+@shared_task(soft_time_limit=300, time_limit=330)
+def make_digests() -> None:
+    """Every ten minutes: whose morning it is, and what an audit left to tell."""
+    now = timezone.now()
+    telling.after_audit(now=now)
+    digests.make_weekly(now=now)
+    digests.make_staff_daily(now=now)
+
+
+@shared_task(soft_time_limit=900, time_limit=960)
+def thin() -> None:
+    """Every day: old tests, but for one of each day."""
+    history.thin(now=timezone.now())
 
 
 def wake(test: ConnectionTest | None) -> None:
     """Wakes a worker for a test once it is saved. The test does not depend on it: when the broker
-    is away, the sweep finds the row."""
+    is away, the row is found all the same."""
     if test is not None:
         transaction.on_commit(partial(_send, test.pk), robust=True)
 
 
-def _try_again(connection: Connection) -> None:
-    try:
-        test = services.request_test(connection, reason=services.reason_to_try_again(connection))
-    except services.TooSoon:
-        return
-    except Credential.DoesNotExist:
-        test = None
-    # Only the time that was due: a test that ended meanwhile may have set the next one.
-    due = Connection.objects.filter(pk=connection.pk, next_test_at=connection.next_test_at)
-    due.update(next_test_at=None)
-    wake(test)
-
-
 def _send(test_id: UUID) -> None:
+    _publish(run_test, str(test_id))
+
+
+def _publish(task: Task[Any, Any], argument: Any, **options: Any) -> None:
     try:
-        run_test.apply_async((str(test_id),), retry=False)
+        task.apply_async((argument,), retry=False, **options)
     except (OperationalError, KombuError, OSError) as error:
         # The text may hold the broker's address and password.
-        log.warning("No message sent for test %s: %s", test_id, type(error).__name__)
+        log.warning("No message sent to %s: %s", task.name, type(error).__name__)

@@ -9,7 +9,6 @@ second box for it stands beside the first; its private half is kept offline (`ke
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -17,36 +16,28 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
-from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.conf import settings
 from django.core.exceptions import FieldError
 from django.utils.encoding import force_bytes
 from fernet_fields import EncryptedTextField
 
+from . import vault_boxes
 from .exchanges.base import Credentials
+from .vault_boxes import CHANNEL, CHANNEL_RECOVERY, VERSION, Binding, Envelope
+from .vault_boxes import RECOVERY as RECOVERY
+from .vault_boxes import SUITE as SUITE
+from .vault_boxes import WORKER as WORKER
+from .vault_boxes import info_of as info_of
 from .vault_keys import SealedError as SealedError
 from .vault_keys import fernet_keys as fernet_keys
 from .vault_keys import fits as fits
 from .vault_keys import new_key_pair as new_key_pair
 from .vault_keys import outer_id as outer_id
-from .vault_keys import outer_lock, outer_locks, recovery_key, unbase64
+from .vault_keys import outer_lock, outer_locks, recovery_key
 from .vault_keys import private_keys as private_keys
 from .vault_keys import public_keys as public_keys
-
-SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
-VERSION = "v1"
-# What a box is for. Each purpose is part of the box, so that none passes as the other.
-WORKER, RECOVERY = "exchange-credential", "exchange-credential-recovery"
-
-
-class Binding(Protocol):
-    """What ties a sealed value to its row: whatever changes here makes the value unreadable."""
-
-    @property
-    def binding(self) -> str: ...
 
 
 class SavedBeforeOpening(Protocol):
@@ -61,15 +52,6 @@ class Locks(NamedTuple):
     outer: str
     inner: str
     recovery: str
-
-
-class Envelope(NamedTuple):
-    """A sealed value without its outer lock: whom each box is for, and the boxes, unopened."""
-
-    inner: str
-    box: str
-    recovery: str = ""
-    recovery_box: str = ""
 
 
 class Sealed:
@@ -91,7 +73,7 @@ class Sealed:
         return self._token or fernet.encrypt(force_bytes(self._box))
 
     def _envelope(self) -> Envelope:
-        return _read(self._box or self._unwrap())
+        return vault_boxes.read(self._box or self._unwrap())
 
     def _locks(self) -> Locks:
         for outer, lock in outer_locks().items():
@@ -99,7 +81,7 @@ class Sealed:
                 text = lock.decrypt(self._token).decode()
             except (InvalidToken, ValueError, TypeError):
                 continue
-            envelope = _read(text)
+            envelope = vault_boxes.read(text)
             return Locks(outer, envelope.inner, envelope.recovery)
         raise _no_outer_key()
 
@@ -174,11 +156,20 @@ class SealedTextField(EncryptedTextField):  # type: ignore[misc]
 
 def seal(credentials: Credentials, row: Binding) -> Sealed:
     """Locks `credentials` to `row`. Needs public keys alone; nobody in this process can undo it."""
+    return _sealed(_bytes_of(credentials), row, WORKER, RECOVERY)
+
+
+def seal_text(text: str, row: Binding) -> Sealed:
+    """As `seal`, for the address of a chat service."""
+    return _sealed(text.encode(), row, CHANNEL, CHANNEL_RECOVERY)
+
+
+def _sealed(plain: bytes, row: Binding, purpose: str, for_recovery: str) -> Sealed:
     key_id, public = next(iter(public_keys().items()))
-    plain = _bytes_of(credentials)
-    parts = [VERSION, key_id, _boxed(plain, public, _info(row, WORKER))]
+    parts = [VERSION, key_id, vault_boxes.boxed(plain, public, info_of(row, purpose))]
     if recovery := recovery_key():
-        parts += [recovery[0], _boxed(plain, recovery[1], _info(row, RECOVERY))]
+        key_id, public = recovery
+        parts += [key_id, vault_boxes.boxed(plain, public, info_of(row, for_recovery))]
     return Sealed(box=".".join(parts))
 
 
@@ -193,14 +184,13 @@ def opened(sealed: Sealed, row: Binding, *, event: SavedBeforeOpening) -> Iterat
 
     `event` is saved first, so that no opening goes unrecorded, not even a failed one.
     """
-    refuse_the_web()
-    event.save(force_insert=True)
-    keys = private_keys(settings.VAULT_PRIVATE_KEYS_FILE)
-    envelope = sealed._envelope()
-    if envelope.inner not in keys:
-        key_id = envelope.inner[:16]
-        raise SealedError(f"The private key {key_id!r} is not in the worker's key file.")
-    yield _unboxed(envelope.box, keys[envelope.inner], _info(row, WORKER))
+    yield vault_boxes.credentials_in(_plain(sealed, info_of(row, WORKER), event))
+
+
+@contextmanager
+def opened_text(sealed: Sealed, row: Binding, *, event: SavedBeforeOpening) -> Iterator[str]:
+    """As `opened`, for what `seal_text` locked."""
+    yield vault_boxes.text_in(_plain(sealed, info_of(row, CHANNEL), event))
 
 
 @contextmanager
@@ -212,6 +202,34 @@ def opened_for_recovery(
     event: SavedBeforeOpening,
 ) -> Iterator[Credentials]:
     """As `opened`, by the box that was made for the recovery key. Raises SealedError."""
+    yield vault_boxes.credentials_in(_plain_by(keys, sealed, info_of(row, RECOVERY), event))
+
+
+@contextmanager
+def opened_text_for_recovery(
+    sealed: Sealed,
+    row: Binding,
+    keys: Mapping[str, X25519PrivateKey],
+    *,
+    event: SavedBeforeOpening,
+) -> Iterator[str]:
+    yield vault_boxes.text_in(_plain_by(keys, sealed, info_of(row, CHANNEL_RECOVERY), event))
+
+
+def _plain(sealed: Sealed, info: bytes, event: SavedBeforeOpening) -> bytes:
+    refuse_the_web()
+    event.save(force_insert=True)
+    keys = private_keys(settings.VAULT_PRIVATE_KEYS_FILE)
+    envelope = sealed._envelope()
+    if envelope.inner not in keys:
+        key_id = envelope.inner[:16]
+        raise SealedError(f"The private key {key_id!r} is not in the worker's key file.")
+    return vault_boxes.unboxed(envelope.box, keys[envelope.inner], info)
+
+
+def _plain_by(
+    keys: Mapping[str, X25519PrivateKey], sealed: Sealed, info: bytes, event: SavedBeforeOpening
+) -> bytes:
     refuse_the_web()
     event.save(force_insert=True)
     envelope = sealed._envelope()
@@ -219,7 +237,7 @@ def opened_for_recovery(
         raise SealedError("The sealed value has no box for a recovery key.")
     if envelope.recovery not in keys:
         raise SealedError(f"It was sealed for another recovery key, {envelope.recovery[:16]!r}.")
-    yield _unboxed(envelope.recovery_box, keys[envelope.recovery], _info(row, RECOVERY))
+    return vault_boxes.unboxed(envelope.recovery_box, keys[envelope.recovery], info)
 
 
 def refuse_the_web() -> None:
@@ -240,7 +258,7 @@ def newest() -> Locks:
     )
 
 
-def same(one: Credentials, other: Credentials) -> bool:
+def same(one: Credentials | str, other: Credentials | str) -> bool:
     """In a time that does not depend on where they differ."""
     return hmac.compare_digest(_bytes_of(one), _bytes_of(other))
 
@@ -251,45 +269,11 @@ def fingerprint(exchange: str, api_key: str) -> str:
     return hmac.new(settings.FINGERPRINT_PEPPER.encode(), message, hashlib.sha256).hexdigest()
 
 
-def _bytes_of(credentials: Credentials) -> bytes:
+def _bytes_of(secret: Credentials | str) -> bytes:
+    if isinstance(secret, str):
+        return secret.encode()
     names = ("api_key", "secret", "passphrase")
-    return json.dumps({name: getattr(credentials, name) for name in names}).encode()
-
-
-def _boxed(plain: bytes, key: X25519PublicKey, info: bytes) -> str:
-    return base64.urlsafe_b64encode(SUITE.encrypt(plain, key, info=info)).decode()
-
-
-def _unboxed(box: str, key: X25519PrivateKey, info: bytes) -> Credentials:
-    try:
-        plain = SUITE.decrypt(unbase64(box), key, info=info)
-        return Credentials(**_three_texts(json.loads(plain)))
-    except (InvalidTag, ValueError, RecursionError):
-        raise SealedError("The sealed value was altered or belongs to another row.") from None
-
-
-def _three_texts(values: Any) -> dict[str, str]:
-    """Raises ValueError for anything but what `seal` puts in: a box can be made by whoever has
-    the public key."""
-    names = {"api_key", "secret", "passphrase"}
-    if not isinstance(values, dict) or values.keys() != names:
-        raise ValueError("not a key")
-    if not all(isinstance(value, str) for value in values.values()):
-        raise ValueError("not a key")
-    return values
-
-
-def _info(row: Binding, purpose: str) -> bytes:
-    return f"{VERSION}|{purpose}|{row.binding}".encode()
-
-
-def _read(text: str) -> Envelope:
-    version, *parts = text.split(".")
-    if len(parts) not in (2, 4):  # without and with a box for the recovery key
-        raise SealedError("The sealed value is not in a known form.")
-    if version != VERSION:
-        raise SealedError("The sealed value has an unknown version.")
-    return Envelope(*parts)
+    return json.dumps({name: getattr(secret, name) for name in names}).encode()
 
 
 def _no_outer_key() -> SealedError:

@@ -11,14 +11,16 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from . import pages, services, tasks
+from . import finding_pages, pages, services, tasks
 from .forms import NameForm
+from .history import strip
 from .models import Connection, ConnectionTest, Credential
 
 View = Callable[..., HttpResponse]
@@ -62,7 +64,7 @@ def connection_list(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "connections/list.html",
-        {"summaries": [pages.summary(row) for row in mine], "notices": pages.notices()},
+        {"summaries": pages.summaries(mine, now=timezone.now()), "notices": pages.notices()},
     )
 
 
@@ -75,7 +77,7 @@ def choose(request: HttpRequest) -> HttpResponse:
 @own_page
 @require_safe
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
-    connection = own(request, pk)
+    connection, now = own(request, pk), timezone.now()
     panel = pages.latest_panel(connection)
     return render(
         request,
@@ -88,6 +90,8 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
             "credential": _key(connection, Credential.State.ACTIVE),
             "pending": _key(connection, Credential.State.PENDING),
             "history": pages.history(connection),
+            "days": strip(connection, now=now, zone=timezone.get_current_timezone()),
+            "findings": finding_pages.of_connection(connection, now=now),
         },
     )
 

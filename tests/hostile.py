@@ -11,7 +11,9 @@ from html.parser import HTMLParser
 from urllib.parse import quote_from_bytes
 
 # What nobody but its owner may ever read: no answer, log or mail may hold what was typed there.
-SECRET = re.compile(r"^(?!usable_|form-).*(password|secret|api_key|passphrase|code|credential)")
+SECRET = re.compile(
+    r"^(?!usable_|form-).*(password|secret|api_key|passphrase|code|credential|address)"
+)
 PLAIN_MARK, SECRET_MARK = re.compile(rb"mk\d{6}z"), re.compile(rb"sk\d{6}z")
 OPEN_TAG = re.compile(rb"<(?:mk|sk)\d{6}z")
 

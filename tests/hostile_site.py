@@ -13,8 +13,10 @@ from django.contrib.admin.sites import site
 from django.core.cache import cache
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 
 from backfuture.accounts.models import User
+from connections import channels
 from connections.models import Exchange
 from tests import making
 from tests.hostile import Form, forms_of
@@ -39,6 +41,10 @@ FINE = {
     "api_key": "mx0vglTestTestTest",
     "secret": "0123456789abcdef0123456789abcdef",
     "passphrase": "my-passphrase-77",
+    "address": "jsons://chat.example.org/hook",
+    "time_zone": "Europe/Oslo",
+    "quiet_from": "22:00",
+    "quiet_until": "07:00",
     "paused_at_0": "2026-11-21",
     "paused_at_1": "10:00:00",
 }
@@ -90,13 +96,19 @@ class Site:
         (mine,) = self._connections(user, "mexc")
         EmailAddress.objects.create(user=user, email="second@example.com")
         pages = [f"/connections/new/{code}/" for code in codes] + ["/connections/", *mine]
+        address, now = FINE["address"], timezone.now()
+        chat = channels.add(owner=user, name="Chat of fresh", address=address, now=now)
+        channels.send_test(user, now=now)
+        pages += ["/notices/", *(f"/notices/{page}/" for page in ("settings", "channels/new"))]
+        pages += [f"/notices/channels/{chat.pk}/remove/"]
         return [*pages, "/connections/new/", *self._account()]
 
     def _late(self) -> list[str]:
         user = self._trader("slow", age=600)
         mine = self._connections(user, *Exchange.objects.values_list("pk", flat=True))
         replacing = [page for pages in mine for page in pages if "replace" in page]
-        return [*replacing, *mine[0], "/connections/new/mexc/", "/accounts/reauthenticate/"]
+        asking = ["/connections/new/mexc/", "/notices/channels/new/", "/accounts/reauthenticate/"]
+        return [*replacing, *mine[0], *asking]
 
     def _with_app(self) -> list[str]:
         user = self._trader("app", age=0)

@@ -187,6 +187,10 @@ ELSEWHERE = {
     Kind.SIGNED_UP,
     Kind.EXCHANGE_CHANGED,
     Kind.ACCOUNT_DELETED,
+    Kind.THRESHOLDS_CHANGED,  # test_hygiene_admin.py
+    Kind.CHANNEL_ADDED,  # test_channels.py, as the two that follow
+    Kind.CHANNEL_REMOVED,
+    Kind.CHANNEL_OPENED,
 }
 
 

@@ -94,6 +94,8 @@ MUST_SEE = {
     *("account_email", "account_change_password", "account_logout", "usersessions_list"),
     *("mfa_index", "mfa_deactivate_totp", "mfa_reauthenticate", "mfa_generate_recovery_codes"),
     *("mfa_list_webauthn", "mfa_add_webauthn"),
+    *("findings:list", "exchanges:list", "exchanges:detail"),
+    *(f"notices:{name}" for name in ["list", "settings", "new_channel"]),
 }
 
 

@@ -225,7 +225,7 @@ def connect_failing_keys(story: Story) -> list[str]:
 
 def look_into_the_broker(story: Story) -> None:
     """With the worker stopped, so that its message lies there."""
-    with stopped(story.site, "celery.*worker"):
+    with stopped(story.site, "celery.* worker@"):
         story.connect(story.key("waiting", "mexc"), "Waiting")
         story.sweep.look("while a message waits", story.page.context)
     story.wait_until_tested()

@@ -190,7 +190,7 @@ class TestRotate:
         )
         assert found["others"] == {"second factors": {found["outer"][0]["id"]: 1}}
         assert all_open(rows)
-        assert "3 of 3 sealed keys rotated" in out
+        assert "3 of 3 sealed values rotated" in out
         assert "Sealed anew: 3 sealed keys" in out
         assert "every process was restarted" in out.splitlines()[-1]
 
@@ -203,9 +203,8 @@ class TestRotate:
         files.add()
         screen = Screen()
         call_command("keys", "rotate", batch=2, stdout=screen)
-        assert (
-            "\r2 of 3 sealed keys rotated\r3 of 3 sealed keys rotated\nSealed" in screen.getvalue()
-        )
+        shown = screen.getvalue()
+        assert "\r2 of 3 sealed values rotated\r3 of 3 sealed values rotated\nSealed" in shown
 
     def test_second_time_changes_nothing(self, rows, files):
         files.add()
@@ -234,7 +233,7 @@ class TestRotate:
         files.add()
         out = files.failing("rotate", "--retire-old")
         assert f"credential {key.pk}" in out
-        assert "1 sealed key cannot be opened" in out
+        assert "1 sealed value cannot be opened" in out
         assert Credential.objects.get(pk=key.pk).revision == key.revision
         assert len(files.values()["FERNET_KEYS"].split(",")) == 2
         assert all_open(rows[:2])
@@ -356,7 +355,7 @@ class TestRecover:
         out = files.failing("recover", "--recovery-file", recoverable)
         assert "Recovered: 1 sealed key" in out
         assert out.count("no box for a recovery key") == 3
-        assert "3 sealed keys cannot be opened" in out
+        assert "3 sealed values cannot be opened" in out
 
     def test_key_of_another_recovery_file_is_named(self, files, recoverable, connection, tmp_path):
         files.private.unlink()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
-from connections import results, services, tasks, worker
+from connections import results, schedule, services, worker
 from connections.events import AccessEvent, record
 from connections.exchanges.base import KeyFacts, Permissions
-from connections.models import Connection, ConnectionTest, Credential
+from connections.models import Connection, ConnectionTest, Credential, Thresholds
 from strategies.models import StrategyConfig
 from strategies.services import NotSafe, enable
 from tests import making
@@ -114,12 +114,8 @@ def test_failure_that_may_pass_keeps_what_is_known_and_is_tried_again(connection
     making.finish(connection, making.report("failed", problem="unavailable", facts=KeyFacts()))
     assert connection.problem == "unavailable"
     assert connection.known_permissions.spot_trade is True
-    assert connection.next_test_at > timezone.now()
-
-    Connection.objects.update(next_test_at=timezone.now())
-    making.age(connection, minutes=1)
-    tasks.wake_waiting_tests()
-    assert connection.tests.first().reason == Reason.RETRY
+    assert timedelta(0) < connection.next_test_at - timezone.now() <= timedelta(minutes=1)
+    assert schedule.reason_for(connection) == Reason.RETRY
 
 
 def test_waits_between_tries_grow(connection):
@@ -140,10 +136,8 @@ def test_failure_of_a_key_that_worked_is_believed_the_second_time(connection):
     assert connection.suspicion == "invalid_key"
     assert connection.next_test_at < timezone.now() + timedelta(minutes=1)
 
-    Connection.objects.update(next_test_at=timezone.now())
-    making.age(connection, minutes=1)
-    tasks.wake_waiting_tests()
-    assert connection.tests.first().reason == Reason.CONFIRM
+    assert schedule.reason_for(connection) == Reason.CONFIRM
+    making.asked_again(connection)
     making.finish(connection, making.report("failed", problem="invalid_key", facts=KeyFacts()))
     assert (connection.status, connection.problem) == ("failed", "invalid_key")
     assert connection.suspicion == ""
@@ -166,10 +160,101 @@ def test_withdrawal_switched_on_later_is_believed_at_once(connection):
     assert connection.status == Connection.Status.REFUSED
 
 
-def test_hard_failure_is_not_tried_again_by_itself(connection):
-    making.finish(connection, making.report("failed", problem="invalid_key", facts=KeyFacts()))
-    assert connection.next_test_at is None
+def test_hard_failure_is_tried_again_ever_less_often(connection):
+    waits = []
+    for _ in range(3):
+        making.finish(connection, making.report("failed", problem="invalid_key", facts=KeyFacts()))
+        waits.append(round((connection.next_test_at - timezone.now()) / timedelta(minutes=1)))
+        making.asked_again(connection)
+    assert waits == [5, 15, 60]
     assert connection.known_permissions == Permissions(evidence={})
+
+
+def test_hours_between_scheduled_tests_are_for_staff_to_set(connection):
+    Thresholds.objects.create(pk=1, test_every_hours=6)
+    making.finish(connection, making.report())
+    wait = connection.next_test_at - timezone.now()
+    assert timedelta(hours=4) < wait <= timedelta(hours=6)
+
+
+class TestSinceWhen:
+    """Times are told in hours after noon."""
+
+    NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    DEAD = making.report("failed", problem="invalid_key", facts=KeyFacts())
+    AWAY = making.report("failed", problem="unavailable", facts=KeyFacts())
+    REFUSED = making.report("refused", facts=KeyFacts(Permissions(True, True, withdraw=True)))
+    MADE, MADE_LATER = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+
+    def told(self, connection, *reports):
+        """What stands there after these reports, one an hour: last good test, failing since."""
+        for hour, report in enumerate(reports):
+            if not connection.tests.open().exists():
+                making.asked_again(connection)
+            test = worker._claim(str(connection.tests.open().get().pk))
+            results.write(test, report, now=self.NOON + timedelta(hours=hour))
+        connection.refresh_from_db()
+        return self.hour(connection.last_ok_at), self.hour(connection.failing_since)
+
+    def hour(self, moment):
+        return None if moment is None else (moment - self.NOON) / timedelta(hours=1)
+
+    def test_key_that_works(self, connection):
+        assert self.told(connection, making.report(), making.report("warnings")) == (1, None)
+        assert connection.tested_at == self.NOON + timedelta(hours=1)
+
+    def test_key_that_never_worked(self, connection):
+        assert self.told(connection, self.DEAD, self.DEAD) == (None, 0)
+
+    def test_failure_counts_from_when_it_is_believed(self, connection):
+        assert self.told(connection, making.report(), self.DEAD) == (0, None)
+        assert connection.suspicion == "invalid_key"
+
+    def test_failure_that_is_confirmed(self, connection):
+        assert self.told(connection, making.report(), *[self.DEAD] * 3) == (0, 2)
+
+    @pytest.mark.parametrize("failure", [AWAY, REFUSED], ids=["unavailable", "refused"])
+    def test_failure_that_needs_no_second_look(self, connection, failure):
+        assert self.told(connection, making.report(), failure, failure) == (0, 1)
+
+    def test_failure_that_turns_into_another_goes_on(self, connection):
+        reports = [making.report(), self.AWAY, self.DEAD, self.DEAD]
+        assert self.told(connection, *reports) == (0, 1)
+        assert connection.problem == "invalid_key"
+
+    def test_failure_ends_when_it_works_again(self, connection):
+        reports = [making.report(), self.AWAY, making.report("warnings")]
+        assert self.told(connection, *reports) == (2, None)
+
+    def test_doubt_that_was_unfounded_leaves_no_trace(self, connection):
+        assert self.told(connection, making.report(), self.DEAD, making.report()) == (2, None)
+
+    def test_age_of_a_key_is_kept_when_it_is_told_no_more(self, connection):
+        told = making.report(facts=KeyFacts(making.GOOD, True, uid="42", created_at=self.MADE))
+        self.told(connection, told, making.report(), self.AWAY, self.DEAD, self.DEAD)
+        assert connection.key_created_at == self.MADE
+
+    @pytest.mark.parametrize("made", [MADE_LATER, None], ids=["told", "not told"])
+    def test_new_key_has_its_own_age(self, connection, trader, made):
+        told = KeyFacts(making.GOOD, True, uid="42", created_at=self.MADE)
+        self.told(connection, making.report(facts=told), self.DEAD, self.DEAD)
+        assert connection.failing_since
+        services.replace_key(connection, by=trader, credentials=making.credentials())
+        facts = KeyFacts(making.GOOD, True, uid="42", created_at=made)
+        assert self.told(connection, making.report(facts=facts)) == (0, None)
+        assert connection.key_created_at == made
+        assert connection.retries == 0
+
+    def test_new_key_that_fails_changes_none_of_it(self, connection, trader):
+        told = KeyFacts(making.GOOD, True, uid="42", created_at=self.MADE)
+        self.told(connection, making.report(facts=told))
+        next_test_at = connection.next_test_at
+        services.replace_key(connection, by=trader, credentials=making.credentials())
+        later = KeyFacts(created_at=self.MADE_LATER)
+        failed = making.report("failed", problem="bad_secret", facts=later)
+        assert self.told(connection, failed) == (0, None)
+        assert connection.key_created_at == self.MADE
+        assert connection.next_test_at == next_test_at
 
 
 class TestReplacing:
@@ -247,13 +332,11 @@ def test_resuming_asks_for_a_test(connection, trader):
 def test_exchange_paused_by_staff_is_not_asked_and_the_test_follows(trader, mexc):
     mexc.paused = True
     mexc.save()
-    connection = making.connection(trader, mexc, "Later")
-    tasks.wake_waiting_tests()
-    assert not connection.tests.exists()
+    making.connection(trader, mexc, "Later")
+    assert not schedule.due(timezone.now()).exists()
     mexc.paused = False
     mexc.save()
-    tasks.wake_waiting_tests()
-    assert connection.tests.get().status == ConnectionTest.Status.QUEUED
+    assert schedule.due(timezone.now()).exists()
 
 
 def test_deleting_destroys_the_key_and_keeps_the_record_of_its_openings(connection):
@@ -317,29 +400,14 @@ def test_doubt_is_settled_although_a_new_key_failed_meanwhile(connection, trader
     assert connection.next_test_at <= timezone.now()
 
 
-def test_time_of_a_retry_set_meanwhile_is_kept(connection, monkeypatch):
-    making.finish(connection, making.report("failed", problem="unavailable"))
-    Connection.objects.update(next_test_at=timezone.now())
-    making.age(connection, minutes=1)
-    later = timezone.now() + timedelta(minutes=5)
-
-    def finished_meanwhile(connection, **_):
-        Connection.objects.update(next_test_at=later)
-        raise Credential.DoesNotExist
-
-    monkeypatch.setattr(services, "request_test", finished_meanwhile)
-    tasks.wake_waiting_tests()
-    connection.refresh_from_db()
-    assert connection.next_test_at == later
-
-
 def test_resuming_at_once_still_leads_to_a_test(connection, trader):
     services.pause(connection, by=connection.owner)
     connection.refresh_from_db()
+    assert connection.next_test_at is None
     assert services.resume(connection, by=trader) is None
-    making.age(connection, minutes=1)
-    tasks.wake_waiting_tests()
-    assert connection.tests.open().exists()
+    now = timezone.now()
+    assert not schedule.due(now).exists()
+    assert schedule.due(now + services.PAUSE_BETWEEN_TESTS).get() == connection
 
 
 def test_exchange_paused_under_a_waiting_test_is_not_asked(connection, mexc):

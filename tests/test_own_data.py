@@ -12,11 +12,23 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.db import connection as database
 from django.test import Client
+from django.utils import timezone
 
 from backfuture.accounts import own_data
 from backfuture.accounts.models import KnownDevice, User
-from connections import worker
-from connections.models import AccessEvent, Connection, ConnectionTest, Credential
+from connections import channels, worker
+from connections.models import (
+    AccessEvent,
+    Connection,
+    ConnectionTest,
+    Credential,
+    Finding,
+    FindingChange,
+    Notice,
+    NoticeChannel,
+    NoticeDelivery,
+    NoticePreferences,
+)
 from tests import canary, making
 from tests.simulator import Simulator, sample
 from tests.test_access_events import (
@@ -33,12 +45,19 @@ from tests.test_leaks import every_table
 DELETE = "/accounts/delete/"
 # What the product keeps for itself beside what it knows of a person.
 INTERNAL = {
-    Connection: {"owner_id", "suspicion", "next_test_at", "retries"},
+    Connection: {"owner_id", "suspicion", "next_test_at", "retries", "told_failing_at"},
     Credential: {"connection_id", "revision", "sealed"},
     ConnectionTest: {"connection_id", "credential_id", "requested_by_id", "status", "started_at"}
     | {"lease_until", "fence", "steps", "skew_ms"},
     AccessEvent: {"id", "actor_id", "owner_id", "credential_id", "task_id"},
+    Finding: {"id", "connection_id", "told"},
+    FindingChange: {"id", "finding_id", "by_id"},
+    NoticePreferences: {"user_id"},
+    NoticeChannel: {"owner_id", "sealed"},
+    Notice: {"user_id", "key"},
+    NoticeDelivery: {"id", "notice_id", "lease_until", "fence"},
 }
+ADDRESS = "jsons://chat.site.org/hook/canary41ab77"
 
 
 def exported(client: Client) -> dict[str, Any]:
@@ -86,7 +105,16 @@ class TestExport:
         values = {"api_key": key.api_key, "secret": key.secret, "passphrase": key.passphrase}
         simulator.add(replace(sample("kucoin", "good"), scenario="canary", **values))
         scene.browser.post("/connections/new/kucoin/", {"name": "Canary", **values})
-        worker.run_test(str(Connection.objects.get(name="Canary").tests.get().pk))
+        connection = Connection.objects.get(name="Canary")
+        worker.run_test(str(connection.tests.get().pk))
+        now = timezone.now()
+        channels.add(owner=scene.trader, name="Phone", address=ADDRESS, now=now)
+        channels.send_test(scene.trader, now=now)
+        NoticePreferences.objects.create(user=scene.trader)
+        finding = Finding.objects.create(connection=connection, rule="old", severity=20)
+        FindingChange.objects.create(
+            finding=finding, by=scene.trader, state="acknowledged", severity=20
+        )
         return key
 
     def test_it_has_no_secret(self, scene: Scene, key: Any) -> None:
@@ -100,6 +128,8 @@ class TestExport:
             str(value) for row in Authenticator.objects.all() for value in row.data.values()
         ]
         secrets += [row.sealed.token(None).decode() for row in Credential.objects.all()]
+        secrets += [row.sealed.token(None).decode() for row in NoticeChannel.objects.all()]
+        secrets += ["canary41ab77", ADDRESS]
         secrets += KnownDevice.objects.values_list("token_hash", flat=True)
         for secret in secrets:
             assert len(secret) < 6 or secret not in text
@@ -119,13 +149,23 @@ class TestExport:
         assert len(found["events"]) == AccessEvent.objects.filter(owner=scene.trader).count()
         parts = {Connection: connection, Credential: connection["keys"][0]}
         parts |= {ConnectionTest: connection["tests"][0], AccessEvent: found["events"][0]}
+        finding, notices = connection["findings"][0], found["notices"]
+        parts |= {Finding: finding, FindingChange: finding["changes"][0]}
+        parts |= {NoticePreferences: notices["preferences"], Notice: notices["made"][0]}
+        parts |= {NoticeChannel: notices["chat_services"][0]}
+        parts |= {NoticeDelivery: notices["made"][0]["deliveries"][0]}
+        assert finding["changes"][0]["by_you"] is True
+        assert found["account"]["time_zone"] == scene.trader.time_zone
         for model, part in parts.items():
             names = {field.attname for field in model._meta.concrete_fields}
             assert names - INTERNAL[model] - set(part) == set(), model
 
     def test_it_has_nothing_of_others(self, scene: Scene, stranger: User) -> None:
         other = making.connection(stranger, scene.connection.exchange, "Not mine")
+        channels.add(owner=stranger, name="Not mine", address=ADDRESS, now=timezone.now())
+        channels.send_test(stranger, now=timezone.now())
         text = json.dumps(exported(scene.browser))
+        assert "Test: notices" not in text
         for theirs in (str(other.pk), "Not mine", stranger.email, str(other.credentials.get().pk)):
             assert theirs not in text
 
@@ -143,15 +183,20 @@ class TestDeletion:
         elsewhere = scene.sign_in()
         assert elsewhere.get("/connections/").status_code == 200
         other = making.connection(stranger, scene.connection.exchange, "Stays")
+        phone = channels.add(owner=scene.trader, name="Phone", address=ADDRESS, now=timezone.now())
+        channels.send_test(scene.trader, now=timezone.now())
+        NoticePreferences.objects.create(user=scene.trader)
+        locked = NoticeChannel.objects.get(pk=phone.pk).sealed.token(None)
         token = Credential.objects.get(connection=scene.connection).sealed.token(None)
         assert self.end(scene).url == "/accounts/login/"
         assert not User.objects.filter(email=scene.trader.email).exists()
-        for model in (UserSession, KnownDevice, EmailAddress):
+        for model in (UserSession, KnownDevice, EmailAddress, Notice, NoticePreferences):
             assert not model.objects.filter(user_id=scene.trader.pk).exists()
+        assert not NoticeChannel.objects.exists() and not NoticeDelivery.objects.exists()
         assert list(Credential.objects.all()) == [other.credentials.get()]
         assert list(ConnectionTest.objects.all()) == [other.tests.get()]
         left = every_table()
-        for trace in (token, scene.trader.email.encode(), HERE.encode(), AGENT.encode()):
+        for trace in (token, locked, scene.trader.email.encode(), HERE.encode(), AGENT.encode()):
             assert trace not in left
         for client in (scene.browser, elsewhere):
             assert client.get("/connections/").status_code == 302

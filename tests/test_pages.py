@@ -11,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dateformat import format as date_format
 
 from connections.exchanges import EXCHANGES
 from connections.exchanges.base import Balance, KeyFacts, Permissions
@@ -172,6 +173,16 @@ class TestTesting:
         making.age(connection, seconds=11)
         browser.post(url(connection, "test"))
         assert connection.tests.count() == 2
+
+    @pytest.mark.parametrize(("days", "shown"), [(0, "H:i"), (1, "j M, H:i"), (40, "j M, H:i")])
+    def test_next_test_is_told_with_its_day_where_that_is_another(
+        self, browser, connection, days, shown
+    ):
+        making.finish(connection, making.report("failed", problem="invalid_key"))
+        at = timezone.now() + timedelta(days=days)
+        Connection.objects.update(next_test_at=at)
+        text = page(browser.get(url(connection)))
+        assert f">Next test: {date_format(at, shown)} UTC.<" in re.sub("</svg>", ">", text)
 
     def test_testing_again_too_soon_says_how_long_to_wait(self, browser, connection):
         making.finish(connection, making.report())

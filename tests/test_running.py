@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,11 +34,43 @@ def test_worker_killed_in_the_middle_repeats_the_test_and_applies_it_once(site):
     query = "SELECT status, fence FROM connections_connectiontest WHERE id = ?"
     test_id = _test_id(site, path)
     wait_for(lambda: site.rows(query, test_id) == [("running", 1)])
-    site.kill("celery.*worker")
+    site.kill("celery.* worker@")
     site.exchanges.change(key.api_key, delay_s=0)
     _let_lease_lapse(site, test_id)
     assert "Connected" in visitor.wait_until_tested(path, 60)
     assert site.rows(query, test_id) == [("done", 2)]
+
+
+def test_what_is_due_is_tested_though_nobody_asks_and_nobody_waits_behind_it(site):
+    visitor = site.visitor().sign_up()
+    key = site.key("due")
+    path = visitor.connect(key, "Due")
+    visitor.wait_until_tested(path)
+    site.exchanges.change(key.api_key, delay_s=1.5)
+    _make_due(site, path)
+    wait_for(lambda: _scheduled(site, path) == [("running", 1)], 30)
+    began = time.monotonic()
+    visitor.wait_until_tested(visitor.connect(site.key("asked"), "Asked"))
+    assert _scheduled(site, path) == [("running", 1)]  # still
+    assert time.monotonic() - began < 8
+    wait_for(lambda: _scheduled(site, path) == [("done", 1)], 30)
+    assert "Connected" in visitor.get(path).text
+
+
+def test_sweeper_killed_in_the_middle_goes_on_with_the_test_and_applies_it_once(site):
+    visitor = site.visitor().sign_up()
+    key = site.key("swept")
+    path = visitor.connect(key, "Swept")
+    visitor.wait_until_tested(path)
+    site.exchanges.change(key.api_key, delay_s=2)
+    _make_due(site, path)
+    wait_for(lambda: _scheduled(site, path) == [("running", 1)], 30)
+    site.kill("celery.* sweeper@")
+    site.exchanges.change(key.api_key, delay_s=0)
+    ((test_id, _, _),) = _own(site, path)
+    _let_lease_lapse(site, test_id)
+    wait_for(lambda: _scheduled(site, path) == [("done", 2)], 60)
+    assert "Connected" in visitor.get(path).text
 
 
 def test_database_locked_at_submit_and_during_the_test_is_waited_for(site):
@@ -72,7 +105,7 @@ def test_no_byte_of_a_key_in_files_or_output_of_any_process(site):
             assert canary.found_in(found, typed) == [], where
 
 
-def test_private_key_is_known_to_the_worker_alone(site):
+def test_private_key_is_known_to_workers_alone(site):
     private = str(site.folder / "keys" / "private-keys.json").encode()
     for words in ("gunicorn", "quiet beat"):
         pids = site.processes(words)
@@ -95,18 +128,42 @@ def _ok(site: Site) -> bool:
         return False
 
 
-def _test_id(site: Site, path: str) -> str:
+def _connection_id(site: Site, path: str) -> str:
     connection = path.strip("/").split("/")[-1]
-    if site.database.startswith("sqlite"):
-        connection = connection.replace("-", "")
+    return connection.replace("-", "") if site.database.startswith("sqlite") else connection
+
+
+def _test_id(site: Site, path: str) -> str:
     query = "SELECT id FROM connections_connectiontest WHERE connection_id = ?"
-    return site.rows(query, connection)[0][0]
+    return site.rows(query, _connection_id(site, path))[0][0]
+
+
+def _make_due(site: Site, path: str) -> None:
+    """In place of waiting for a day."""
+    site.execute(
+        "UPDATE connections_connection SET next_test_at = '2020-01-01 00:00:00+00:00' WHERE id = ?",
+        _connection_id(site, path),
+    )
+
+
+def _scheduled(site: Site, path: str) -> list[tuple[str, int]]:
+    """State and fence of the tests that nobody asked for."""
+    return [(status, fence) for _, status, fence in _own(site, path)]
+
+
+def _own(site: Site, path: str) -> list[tuple[str, str, int]]:
+    query = (
+        "SELECT id, status, fence FROM connections_connectiontest"
+        " WHERE connection_id = ? AND reason = 'scheduled'"
+    )
+    return site.rows(query, _connection_id(site, path))
 
 
 def _let_lease_lapse(site: Site, test_id: str) -> None:
-    """In place of waiting out the lease of 45 s."""
+    """In place of waiting out the lease of 45 s, and that of its exchange."""
     site.execute(
         "UPDATE connections_connectiontest SET lease_until = '2020-01-01 00:00:00+00:00'"
         " WHERE id = ? AND status = 'running'",
         test_id,
     )
+    site.execute("UPDATE connections_exchange SET sweep_until = '2020-01-01 00:00:00+00:00'")

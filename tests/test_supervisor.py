@@ -21,7 +21,12 @@ import pytest
 from backfuture import roles
 
 ROOT = Path(__file__).resolve().parent.parent
-LEADERS = {"web": "gunicorn", "worker": " worker ", "beat": " beat "}
+LEADERS = {
+    "web": "gunicorn",
+    "worker": " worker@",
+    "sweeper": " sweeper@",
+    "beat": " beat ",
+}
 Value = TypeVar("Value")
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -103,8 +108,8 @@ class Running:
         return {pid for pid, (_, _, group) in processes().items() if group in groups}
 
     def whole_family(self) -> set[int]:
-        """With the worker's pool: the web server has three processes, the worker at least so."""
-        return wait_for(lambda: len(found := self.family()) >= 7 and found)
+        """With the workers' pools: the web server has three processes, each worker at least so."""
+        return wait_for(lambda: len(found := self.family()) >= 10 and found)
 
     def page(self) -> int:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -183,20 +188,40 @@ class TestRunning:
 
     def test_each_process_knows_its_role(self, running):
         for role, pid in running.all_leaders().items():
-            if role != "worker" or os.geteuid() == 0:  # a worker hides its memory from its user
-                assert environment(pid)["BACKFUTURE_ROLE"] == role
+            known = "worker" if role in roles.WORKERS else role
+            if known != "worker" or os.geteuid() == 0:  # a worker hides its memory from its user
+                assert environment(pid)["BACKFUTURE_ROLE"] == known
 
-    def test_private_keys_are_named_to_the_worker_alone(self, running, folder):
+    def test_private_keys_are_named_to_workers_alone(self, running, folder):
         family = running.whole_family()
-        worker = running.all_leaders()["worker"]
+        workers = {running.all_leaders()[role] for role in roles.WORKERS}
         for pid in family:
-            if processes()[pid][2] != worker:
+            if processes()[pid][2] not in workers:
                 assert roles.PRIVATE not in environment(pid), command_line(pid)
             elif os.geteuid() == 0:
                 assert environment(pid)[roles.PRIVATE] == str(folder.private_keys)
 
-    def test_worker_writes_no_core_files(self, running):
-        limits = Path(f"/proc/{running.all_leaders()['worker']}/limits")
+    def test_sweeper_yields_the_processor_to_what_people_wait_for(self, running):
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        running.whole_family()
+        leaders = {pid: role for role, pid in running.all_leaders().items()}
+        for pid, (_, _, group) in processes().items():
+            if group in leaders:  # pools included
+                niceness = 10 if leaders[group] == "sweeper" else 0
+                assert os.getpriority(os.PRIO_PROCESS, pid) == own + niceness, command_line(pid)
+
+    def test_each_worker_has_queues_of_its_own(self, running):
+        lines = {role: command_line(pid) for role, pid in running.all_leaders().items()}
+        queues = {
+            role: found[1]
+            for role, line in lines.items()
+            if (found := re.search(r"--queues (\S+)", line))
+        }
+        assert queues == {"worker": "backfuture", "sweeper": "sweep,notices"}
+
+    @pytest.mark.parametrize("role", roles.WORKERS)
+    def test_worker_writes_no_core_files(self, running, role):
+        limits = Path(f"/proc/{running.all_leaders()[role]}/limits")
         wait_for(lambda: re.search(r"Max core file size\s+0\s+0\s", limits.read_text()))
 
     def test_second_supervisor_of_the_folder_is_told_so_in_one_sentence(self, running, folder):
@@ -307,6 +332,14 @@ class TestRefusals:
         assert "connections.E008" in output
         assert output.endswith("BackFuture does not start: the worker says why above.\n")
 
+    def test_ending_before_all_have_started_is_quiet(self, folder):
+        port = free_port()
+        running = Running(folder.supervise("--bind", f"127.0.0.1:{port}"), port)
+        wait_for(running.leaders)
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(15) == 0
+        assert not running.said("Traceback")
+
     def test_without_keys_nothing_starts(self, tmp_path):
         output = self.refused(Folder(tmp_path), "--bind", f"127.0.0.1:{free_port()}")
         assert "BackFuture does not start" in output
@@ -352,4 +385,6 @@ class TestSettingsOfTheSupervisor:
     def test_path_of_private_keys_is_taken_from_all_but_the_worker(self, monkeypatch, role):
         monkeypatch.setenv(roles.PRIVATE, "/private")
         assert roles.PRIVATE not in roles.environment_of(role)
-        assert roles.environment_of("worker")[roles.PRIVATE] == "/private"
+        for worker in roles.WORKERS:
+            assert roles.environment_of(worker)[roles.PRIVATE] == "/private"
+            assert roles.environment_of(worker)["BACKFUTURE_ROLE"] == "worker"

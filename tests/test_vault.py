@@ -149,7 +149,8 @@ def test_sealed_value_shows_nothing_anywhere(sealed_key):
 def test_well_sealed_box_with_odd_content_is_an_error_of_that_row(sealed_key, content):
     """The public key is no secret: anybody may make a box."""
     key_id, public = next(iter(vault.public_keys().items()))
-    box = vault.SUITE.encrypt(content.encode(), public, info=vault._info(sealed_key, vault.WORKER))
+    info = vault.info_of(sealed_key, vault.WORKER)
+    box = vault.SUITE.encrypt(content.encode(), public, info=info)
     text = f"v1.{key_id}.{base64.urlsafe_b64encode(box).decode()}"
     sealed_key.sealed = vault.Sealed(box=text)
     with pytest.raises(vault.SealedError):
@@ -248,9 +249,9 @@ class TestRecoveryBox:
         public = private.public_key()
         boxes = [
             base64.urlsafe_b64encode(
-                vault.SUITE.encrypt(vault._bytes_of(KEY), public, info=vault._info(sealed_key, use))
+                vault.SUITE.encrypt(vault._bytes_of(KEY), public, info=info)
             ).decode()
-            for use in (vault.RECOVERY, vault.WORKER)
+            for info in (vault.info_of(sealed_key, use) for use in (vault.RECOVERY, vault.WORKER))
         ]
         sealed_key.sealed = vault.Sealed(box=f"v1.test.{boxes[0]}.test.{boxes[1]}")
         with pytest.raises(vault.SealedError, match="altered"):

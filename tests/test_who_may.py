@@ -20,12 +20,13 @@ from django.core.cache import cache
 from django.db import transaction
 from django.test import Client
 from django.urls import URLResolver, get_resolver
+from django.utils import timezone
 
 from backfuture.accounts.models import User
-from connections import vault
+from connections import channels, vault
 from connections.events import AccessEvent
 from connections.exchanges.base import KeyFacts
-from connections.models import Connection
+from connections.models import Connection, Finding, FindingChange, Outage, Thresholds
 from tests import making
 
 PEOPLE = ("anonymous", "other", "owner", "no right", "no factor", "superuser")
@@ -59,7 +60,12 @@ KINDS: dict[str, dict[str, str]] = {
     "CONNECTION_PAGE": {**SIGN_IN, "*": "404 405 404", "owner": "200 405 200"},
     "CONNECTION_FORM": {**SIGN_IN, "*": "404 404 404", "owner": "200 200 200"},
     "CONNECTION_ACT": {**SIGN_IN, "*": "405 404 405", "owner": "405 go 405"},
+    "FINDING_ACT": {**SIGN_IN, "*": "405 404 405", "owner": "405 go 405"},
+    "FINDING_FORM": {**SIGN_IN, "*": "405 404 405", "owner": "405 200 405"},
     "CONNECTION_PANEL": {**SIGN_IN, "*": "404 404 404", "owner": "go go 200"},
+    "OWN_ACT": {**SIGN_IN, "*": "405 go 405"},
+    "CHANNEL_FORM": {**SIGN_IN, "*": "404 404 404", "owner": "200 go 200"},
+    "CHANNEL_ACT": {**SIGN_IN, "*": "405 404 405", "owner": "405 go 405"},
     "ADMIN_DOOR": {**SIGN_IN, "*": "403 403 403", "superuser": "go go go"}
     | {"no right": "go go go", "no factor": "go go go"},
     "ADMIN_OUT": {"*": "go go go"},
@@ -83,8 +89,11 @@ TABLE = {
     "STEP": "account_confirm_login_code mfa_authenticate mfa_login_webauthn",
     "SIGN_OUT": "account_logout",
     "OWN_PAGE": "accounts:security accounts:activity accounts:confirm accounts:confirmed "
-    "mfa_index mfa_list_webauthn connections:list connections:choose",
-    "OWN_FORM": "account_email usersessions_list connections:new",
+    "notices:list "
+    "mfa_index mfa_list_webauthn connections:list connections:choose "
+    "findings:list exchanges:list exchanges:detail",
+    "OWN_FORM": "account_email usersessions_list connections:new notices:settings "
+    "notices:new_channel",
     "OWN_FORM_CONFIRMED": "account_change_password",
     "OWN_END": "accounts:delete",
     "OWN_ACT_CONFIRMED": "accounts:export",
@@ -97,7 +106,12 @@ TABLE = {
     "CONNECTION_PAGE": "connections:detail connections:tests connections:past_test",
     "CONNECTION_FORM": "connections:rename connections:replace connections:delete",
     "CONNECTION_ACT": "connections:pause connections:resume connections:discard_new_key",
+    "FINDING_ACT": "findings:acknowledge findings:reopen",
+    "FINDING_FORM": "findings:snooze findings:suppress",
     "CONNECTION_PANEL": "connections:test",
+    "OWN_ACT": "notices:test",
+    "CHANNEL_FORM": "notices:remove_channel",
+    "CHANNEL_ACT": "notices:test_channel",
     "ADMIN_DOOR": "admin:login",
     "ADMIN_OUT": "admin:logout",
     "ADMIN_HALL": "admin:index admin:password_change_done admin:jsi18n",
@@ -112,11 +126,13 @@ TABLE = {
 # Whatever else comes into the admin must be put here by somebody who thought about it. Never:
 # seeds (mfa), session keys (usersessions), confirmed addresses (account), credentials.
 MODELS = {"auth_group", "accounts_user", "connections_exchange", "connections_connection"}
-MODELS |= {"connections_connectiontest", "connections_accessevent"}
+MODELS |= {"connections_connectiontest", "connections_accessevent", "connections_finding"}
+MODELS |= {"connections_thresholds", "connections_outage"}
 # Looking is written down, and an empty form unticks the boxes of an account.
 MAY_CHANGE = {
     ("superuser", "admin:connections_connection_change"): {"connections.AccessEvent"},
     ("superuser", "admin:connections_connectiontest_change"): {"connections.AccessEvent"},
+    ("superuser", "admin:connections_finding_change"): {"connections.AccessEvent"},
     ("superuser", "admin:accounts_user_change"): {"connections.AccessEvent", "accounts.User"},
 }
 
@@ -135,6 +151,8 @@ class Address:
         named = re.sub(r"\(\?P<(\w+)>[^)]*\)|<(?:\w+:)?(\w+)>", r"{\1\2}", self.route)
         if "<int:pk>" in self.route:
             values["pk"] = 1
+        if self.route.startswith("notices/"):
+            values["pk"] = world.channel.pk
         return "/" + named.replace("^", "").replace("$", "").format(**values)
 
 
@@ -187,9 +205,19 @@ class World:
         self.connection = making.connection(self.owner, exchange("mexc"), "Owner’s own one", key)
         facts = KeyFacts(making.GOOD, ip_restricted=True, uid="uid~of~owner")
         test = making.finish(self.connection, making.report(facts=facts))
-        self.shown = ["Owner’s own one", "z~q~", "uid~of~owner", self.owner.email]
+        finding = Finding.objects.create(
+            connection=self.connection, rule="no_ip_restriction", severity=20
+        )
+        FindingChange.objects.create(
+            finding=finding, by=self.owner, state="suppressed", severity=20, why="own~why"
+        )
+        outage = Outage.objects.create(exchange_id="mexc", began_at=timezone.now())
+        self.shown = ["Owner’s own one", "z~q~", "uid~of~owner", self.owner.email, "own~why"]
         self.shown.append(self.connection.credentials.get().fingerprint)
-        self.secret = [key.api_key, key.secret]
+        now, address = timezone.now(), "jsons://chat.example.org/hooks/t0ken~q~x"
+        self.channel = channels.add(owner=self.owner, name="Chat~q~", address=address, now=now)
+        channels.send_test(self.owner, now=now)
+        self.secret = [key.api_key, key.secret, "t0ken~q~x"]
         self.people = {
             "anonymous": Client(),
             "owner": making.sign_in(Client(), self.owner),
@@ -201,6 +229,7 @@ class World:
         self.values = {
             "pk": self.connection.pk,
             "test_pk": test.pk,
+            "number": finding.pk,
             "object_id": self.connection.pk,
             "content_type_id": ContentType.objects.get_for_model(Connection).pk,
             "app_label": "connections",
@@ -217,6 +246,9 @@ class World:
             "connections_connection": self.connection.pk,
             "connections_connectiontest": test.pk,
             "connections_exchange": "mexc",
+            "connections_finding": finding.pk,
+            "connections_thresholds": Thresholds.objects.create(pk=1).pk,
+            "connections_outage": outage.pk,
         }
 
     def _staff(self, email: str) -> User:
@@ -243,12 +275,18 @@ def rows_of(owner: User) -> dict[str, list[dict[str, Any]]]:
         "connections.Connection": "owner",
         "connections.ConnectionTest": "connection__owner",
         "connections.Credential": "connection__owner",
+        "connections.Finding": "connection__owner",
+        "connections.FindingChange": "finding__connection__owner",
         "connections.AccessEvent": "owner",
         "strategies.StrategyConfig": "connection__owner",
         "account.EmailAddress": "user",
         "mfa.Authenticator": "user",
         "usersessions.UserSession": "user",
         "accounts.KnownDevice": "user",
+        "connections.NoticePreferences": "user",
+        "connections.NoticeChannel": "owner",
+        "connections.Notice": "user",
+        "connections.NoticeDelivery": "notice__user",
     }.items():
         rows = apps.get_model(label).objects.filter(**{path: owner.pk}).order_by("pk")
         names = [column.attname for column in rows.model._meta.concrete_fields]
@@ -299,5 +337,5 @@ def test_each_gets_what_the_table_says(world: World, who: str, method: str) -> N
             wrong.append(f"{address.name}: changes {changed} of another")
     assert not wrong, "\n".join(wrong)
     if method == "GET":  # proof that the search can find
-        enough = {"owner": world.shown[:4], "superuser": world.shown}.get(who, [])
+        enough = {"owner": world.shown[:-1], "superuser": world.shown}.get(who, [])
         assert set(enough) == seen

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from connections import services, worker
+from connections import services, tasks, worker
 from connections.exchanges.base import Credentials
-from connections.models import AccessEvent, Connection, ConnectionTest, Exchange
+from connections.models import AccessEvent, Connection, ConnectionTest, Credential, Exchange
 from tests import making
 from tests.simulator import SAMPLE_KEYS, KeySpec, Simulator, sample
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def minutes_after_noon(moment: datetime | None) -> float | None:
+    return None if moment is None else (moment - NOON) / timedelta(minutes=1)
 
 
 def credentials_of(key: KeySpec) -> Credentials:
@@ -146,3 +154,101 @@ def test_site_of_an_account_is_found_kept_and_used_from_then_on(trader, simulato
     main = row.known.key_call.host
     asked = [seen.host for seen in simulator.log if seen.path == row.known.key_call.path]
     assert main not in asked or connection.is_demo
+
+
+class TestStamps:
+    @pytest.fixture
+    def key(self, connection):
+        return connection.credentials.get()
+
+    def stamped(self, key, minutes, reason="user"):
+        """Opened so many minutes after noon; when the row says so, in the same measure."""
+        test = key.tests.get()
+        test.reason = reason
+        worker.stamp([test], NOON + timedelta(minutes=minutes))
+        key.refresh_from_db()
+        return minutes_after_noon(key.last_opened_at), minutes_after_noon(key.last_used_at)
+
+    @pytest.mark.parametrize("reason", ["new_key", "user", "staff"])
+    def test_test_that_somebody_asked_for_is_a_use(self, key, reason):
+        assert self.stamped(key, 0, reason) == (0, 0)
+
+    @pytest.mark.parametrize("reason", ["scheduled", "retry", "confirm"])
+    def test_test_of_our_own_is_an_opening_and_no_use(self, key, reason):
+        assert self.stamped(key, 0, reason) == (0, None)
+
+    def test_at_most_once_in_a_quarter_of_an_hour(self, key):
+        told = [self.stamped(key, minutes) for minutes in (0, 14, 15, 29, 31)]
+        assert told == [(0, 0), (0, 0), (15, 15), (15, 15), (31, 31)]
+
+    def test_use_is_stamped_although_it_was_opened_just_before(self, key):
+        assert self.stamped(key, 0, "scheduled") == (0, None)
+        assert self.stamped(key, 5, "user") == (0, 5)
+
+    def test_stamp_of_a_clock_that_was_wrong_is_replaced(self, key):
+        self.stamped(key, 9999)
+        assert self.stamped(key, 0) == (0, 0)
+
+    def test_row_that_another_worker_stamped_meanwhile_is_left(self, key):
+        test = key.tests.get()
+        assert test.credential.last_opened_at is None
+        Credential.objects.update(last_opened_at=NOON, last_used_at=NOON)
+        worker.stamp([test], NOON + timedelta(minutes=1))
+        key.refresh_from_db()
+        assert key.last_opened_at == NOON
+
+    def test_nothing_is_written_twice(self, key, django_assert_num_queries):
+        self.stamped(key, 0)
+        test = key.tests.select_related("credential").get()
+        with django_assert_num_queries(0):
+            worker.stamp([test], NOON + timedelta(minutes=1))
+
+    def test_opening_stamps_and_is_on_record_each_time(self, trader, mexc, simulator):
+        connection = making.connection(trader, mexc, "M", credentials_of(sample("mexc", "good")))
+        run(connection)
+        key = connection.credentials.get()
+        assert key.last_opened_at == key.last_used_at is not None
+        making.asked_again(connection)
+        run(connection)
+        assert connection.credentials.get().last_opened_at == key.last_opened_at
+        assert AccessEvent.objects.filter(kind="opened").count() == 2
+
+
+class TestAudit:
+    @pytest.fixture
+    def connection(self, trader, mexc, simulator):
+        return making.connection(trader, mexc, "M", credentials_of(sample("mexc", "good")))
+
+    @pytest.fixture
+    def auditor(self, monkeypatch):
+        """In place of the real one: the calls, and an error to raise."""
+        calls, errors = [], []
+
+        def audit(*, now, connections):
+            calls.append(list(connections))
+            for error in errors:
+                raise error
+
+        monkeypatch.setattr("connections.auditor.audit", audit)
+        return calls, errors
+
+    def test_follows_a_test(self, connection, auditor):
+        calls, _ = auditor
+        tasks.run_test.apply(args=(str(connection.tests.get().pk),))
+        assert calls == [[connection.pk]]
+        assert connection.tests.get().outcome == "connected"
+
+    def test_is_not_made_where_no_test_was(self, connection, auditor):
+        calls, _ = auditor
+        services.pause(connection, by=connection.owner)
+        tasks.run_test.apply(args=(str(connection.tests.get().pk),))
+        assert calls == []
+
+    def test_that_fails_loses_no_test_and_tells_no_secret(self, connection, auditor, caplog):
+        _, errors = auditor
+        errors.append(ValueError("with a secret in it"))
+        done = tasks.run_test.apply(args=(str(connection.tests.get().pk),))
+        assert done.successful()
+        assert connection.tests.get().outcome == "connected"
+        assert "ValueError" in caplog.text
+        assert "secret in it" not in caplog.text

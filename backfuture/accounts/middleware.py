@@ -1,21 +1,28 @@
-"""What holds for every visit: where it comes from, that signed-in pages are not kept anywhere,
-and that nobody's form is stored while they confirm who they are."""
+"""What holds for every visit: where it comes from, whose clock it shows, that signed-in pages are
+not kept anywhere, and that nobody's form is stored while they confirm who they are."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from datetime import UTC, tzinfo
 
 from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
+from redis.exceptions import RedisError
 
 from connections.events import Origin, acting_from
+from connections.history import zone_of
 
 from . import devices, step_up
 from .adapters import address_of
+
+log = logging.getLogger(__name__)
 
 
 class VisitorMiddleware:
@@ -26,7 +33,7 @@ class VisitorMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         agent = request.headers.get("User-Agent", "")
-        with acting_from(Origin(address_of(request), agent)):
+        with acting_from(Origin(address_of(request), agent)), timezone.override(_zone(request)):
             response = self.get_response(request)
         add_never_cache_headers(response)  # signed in or not: links of mails show who came
         devices.remember(request, response)
@@ -54,11 +61,19 @@ class VisitorMiddleware:
         if "webauthn" in str(name) and isinstance(exception, (KeyError, ValueError, TypeError)):
             messages.error(request, _("That answer of a passkey could not be read. Try again."))
             return redirect("accounts:security")
+        if isinstance(exception, RedisError):  # its text may hold the cache's address
+            log.error("The cache does not answer: %s", type(exception).__name__)
+            return render(request, "503.html", status=503)
         if not isinstance(exception, ReauthenticationRequired):
             return None
         if not request.user.is_authenticated:
             return redirect("account_login")
         return redirect(step_up.address(request, back_to=request.get_full_path()))
+
+
+def _zone(request: HttpRequest) -> tzinfo:
+    """UTC for whoever is not signed in, and where the person's zone is not known here."""
+    return zone_of(request.user) if request.user.is_authenticated else UTC
 
 
 def _adds_a_way_in(request: HttpRequest, name: str) -> bool:

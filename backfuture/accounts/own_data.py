@@ -9,11 +9,19 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib.admin.models import LogEntry
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from connections import services
 from connections.events import AccessEvent, record
-from connections.models import Connection, ConnectionTest
+from connections.models import (
+    Connection,
+    ConnectionTest,
+    Finding,
+    Notice,
+    NoticeChannel,
+    NoticePreferences,
+)
 from strategies.models import StrategyConfig
 
 from .models import User
@@ -25,13 +33,21 @@ def _names(text: str) -> tuple[str, ...]:
 
 CONNECTION = _names(
     "id name exchange_id created_at paused_at status problem permissions ip_restricted "
-    "key_expires_at uid site tested_at"
+    "key_expires_at uid site tested_at last_ok_at failing_since key_created_at"
 )
-KEY = _names("id state hint fingerprint created_at retired_at")
+KEY = _names("id state hint fingerprint created_at retired_at last_opened_at last_used_at")
 TEST = _names(
     "id reason queued_at finished_at outcome problem causes warnings seen_ip permissions "
     "ip_restricted ips key_created_at key_expires_at uid site label balances"
 )
+FINDING = _names(
+    "rule severity state until amount detail first_seen_at state_since snoozed_until regressions"
+)
+CHANGE = _names("at state severity until why")
+PREFERENCES = _names("by_email off quiet_from quiet_until urgent_in_quiet")
+CHANNEL = _names("id name service created_at worked_at failed_at problem")
+NOTICE = _names("id kind connection_id subject text link urgent made_at")
+DELIVERY = _names("channel_id status due_at tries sent_at problem")
 WHERE = ("ip", "agent")
 EVENT = _names("kind at connection_id exchange key_hint key_fingerprint why ip agent")
 
@@ -44,6 +60,7 @@ def export(user: User) -> dict[str, Any]:
             "email": user.email,
             "joined": user.date_joined,
             "last_login": user.last_login,
+            "time_zone": user.time_zone,
             "addresses": list(
                 EmailAddress.objects.filter(user=user).values("email", "verified", "primary")
             ),
@@ -60,6 +77,11 @@ def export(user: User) -> dict[str, Any]:
                 "id", "connection_id", "name", "market", "enabled"
             )
         ),
+        "notices": {
+            "preferences": NoticePreferences.objects.filter(user=user).values(*PREFERENCES).first(),
+            "chat_services": list(NoticeChannel.objects.filter(owner=user).values(*CHANNEL)),
+            "made": [_notice(row) for row in _notices(user)],
+        },
         "events": [_event(user, row) for row in AccessEvent.objects.about(user)],
     }
 
@@ -75,6 +97,30 @@ def _connection(connection: Connection) -> dict[str, Any]:
         **{name: getattr(connection, name) for name in CONNECTION},
         "keys": list(connection.credentials.values(*KEY)),
         "tests": list(ConnectionTest.objects.filter(connection=connection).values(*TEST)),
+        "findings": [_finding(row, connection) for row in connection.findings.all()],
+    }
+
+
+def _finding(finding: Finding, connection: Connection) -> dict[str, Any]:
+    changes = [
+        {name: getattr(change, name) for name in CHANGE}
+        | {"by_you": change.by_id == connection.owner_id}
+        for change in finding.changes.all()
+    ]
+    return {**{name: getattr(finding, name) for name in FINDING}, "changes": changes}
+
+
+def _notices(user: User) -> QuerySet[Notice]:
+    return Notice.objects.filter(user=user).prefetch_related("deliveries")
+
+
+def _notice(notice: Notice) -> dict[str, Any]:
+    return {
+        **{name: getattr(notice, name) for name in NOTICE},
+        "deliveries": [
+            {name: getattr(delivery, name) for name in DELIVERY}
+            for delivery in notice.deliveries.all()
+        ],
     }
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from datetime import datetime, timedelta
 
 from django import template
 from django.forms import BoundField, CheckboxInput, RadioSelect, Select
+from django.template import Context
 from django.templatetags.static import static
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from connections import exchanges, presentation
+from connections.history import Day
+from connections.models import Finding
 from connections.presentation import PermissionMark
 
 register = template.Library()
@@ -54,6 +59,18 @@ def ago(moment: datetime) -> str:
     if timezone.now() - moment < timedelta(minutes=1):
         return gettext("just now")
     return gettext("%(age)s ago") % {"age": timesince(moment, depth=1)}
+
+
+@register.filter(expects_localtime=True)
+def zone(moment: datetime) -> str:
+    """What stands behind a time: "UTC", "CET", or the hours where it has no letters."""
+    name = moment.tzname() or ""
+    number = re.fullmatch(r"([+-])0?(\d{1,2})(\d\d)?", name)
+    if number is None:
+        return name
+    sign, hours, minutes = number.groups()
+    sign = sign.replace("-", "−")  # a hyphen would let the line break after it
+    return f"UTC{sign}{hours}" + (f":{minutes}" if minutes else "")
 
 
 @register.filter
@@ -115,3 +132,42 @@ def is_optional(field: BoundField) -> bool:
 def server_ips(exchange_code: str) -> str:
     """Our addresses as that exchange's form accepts them; "" while none are published."""
     return presentation.server_ips(exchanges.EXCHANGES.get(exchange_code))
+
+
+@register.simple_tag(takes_context=True)
+def wanting_attention(context: Context) -> int:
+    """How many findings of whoever is signed in nobody has said anything of."""
+    mine = Finding.objects.owned_by(context["user"])
+    return mine.wanting_attention(timezone.now()).count()
+
+
+@register.filter
+def in_state(days: list[Day], state: str) -> int:
+    return sum(day.state == state for day in days)
+
+
+@register.filter
+def strip_shape(day: Day) -> str:
+    """Its class in findings.css: a shape as well as a colour."""
+    return "partly" if day.bad and day.good else day.state
+
+
+@register.filter
+def day_words(day: Day) -> str:
+    """A day of the strip in words: "21 Nov: failing, 2 of 3 tests failed"."""
+    facts = {"day": date_format(day.date, "j M"), "bad": day.bad, "all": day.tests}
+    if not day.tests:
+        return gettext("%(day)s: no test") % facts
+    if not day.bad:
+        ok = ngettext("%(day)s: ok, %(all)d test", "%(day)s: ok, %(all)d tests", day.tests)
+        return ok % facts
+    text = ngettext(
+        "%(day)s: failing, %(bad)d of %(all)d test failed",
+        "%(day)s: failing, %(bad)d of %(all)d tests failed",
+        day.tests,
+    )
+    if day.unanswered == day.bad:
+        text += ", " + gettext("since the exchange did not answer")
+    elif day.unanswered:
+        text += ", " + gettext("%(n)d of them since the exchange did not answer")
+    return text % {**facts, "n": day.unanswered}

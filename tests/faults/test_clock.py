@@ -13,7 +13,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from connections import results, services, tasks, worker
+from connections import results, schedule, services, tasks, worker
 from connections.models import Connection, ConnectionTest
 from tests import making
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.django_db]
 
 JUMPS = (timedelta(minutes=5), timedelta(hours=1), timedelta(days=400))
 SOON = timedelta(seconds=50)  # of right time: a lease and a little
-LONGEST_PAUSE = results.RETRY_AFTER[-1] * 1.5
+LONGEST_PAUSE = schedule.RETRY_AFTER[-1] * 1.5
 Clock = Callable[[timedelta], None]
 
 
@@ -89,12 +89,16 @@ def test_queued_test_whose_message_is_lost_is_woken(connection, clock, woken, te
 
 
 @pytest.mark.parametrize("way", [1, -1], ids=["forwards", "backwards"])
-def test_next_try_by_itself_is_not_put_off(connection, clock, woken, tell, way):
+def test_next_try_by_itself_is_not_put_off(connection, clock, tell, way):
+    test = claimed(connection)
     for jump in JUMPS:
-        results.write(claimed(connection), making.report("failed", problem="unavailable"))
+        results.write(test, making.report("failed", problem="unavailable"))
         clock(way * jump)
         clock(LONGEST_PAUSE)
-        assert len(woken()) == 1
+        now = timezone.now()
+        schedule.bring_forward(now, results.period())
+        (test,) = worker.claim_due("mexc", 1, now)
+        assert test.reason == "retry"
     tell(f"{len(JUMPS)} jumps of {minutes(JUMPS)} minutes: tried again after each")
 
 

@@ -19,12 +19,12 @@ DELAY_S = 0.15  # of each of an exchange's answers
 
 
 def kill_group(site: Site) -> None:
-    site.kill("celery.*worker")
+    site.kill("celery.* worker@")
 
 
 def kill_main_process(site: Site) -> None:
     """Its pool is left behind for whoever notices."""
-    (leader,) = {os.getpgid(pid) for pid in site.processes("celery.*worker")}
+    (leader,) = {os.getpgid(pid) for pid in site.processes("celery.* worker@")}
     os.kill(leader, signal.SIGKILL)
 
 

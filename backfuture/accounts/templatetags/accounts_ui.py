@@ -66,6 +66,9 @@ ICONS = {
     Kind.EXPORTED: "download",
     Kind.STAFF_LOOK: "eye",
     Kind.USER_CHANGED: "support",
+    Kind.CHANNEL_ADDED: "phone",
+    Kind.CHANNEL_REMOVED: "trash",
+    Kind.CHANNEL_OPENED: "lock",
     Kind.SIGN_IN_FAILED: "alert",
     Kind.FACTOR_FAILED: "alert",
 }
@@ -75,6 +78,7 @@ REASONS = {
     "totp": _("authenticator app"),
     "webauthn": _("passkey"),
     "recovery_codes": _("recovery codes"),
+    "notice": _("to send a notice"),
 }
 TESTS = {f"test: {value}": label for value, label in ConnectionTest.Reason.choices}
 

@@ -106,7 +106,7 @@ class Command(BaseCommand):
         problems = found.problems
         if private is not None:
             run = keyring.proof("keys doctor")
-            self._watch(run, found.rows, "sealed keys opened", self._in_place)
+            self._watch(run, found.total, "sealed values opened", self._in_place)
             problems = run.problems
         data = words.described(found, private, problems)
         self._say([json.dumps(data, indent=2)] if as_json else words.table(data))
@@ -116,7 +116,7 @@ class Command(BaseCommand):
         run, files = keyring.rotation(batch), _in_use(**named)
         if retire_old:
             keyring_files.check_retiring(*files)
-        self._watch(run, keyring.survey().stale, "sealed keys rotated", self._progress)
+        self._watch(run, keyring.survey().stale, "sealed values rotated", self._progress)
         changed = sum(keyring.rotate_others())
         found = keyring.survey()
         self._say(words.rotated(found, run, changed))
@@ -130,13 +130,13 @@ class Command(BaseCommand):
     def _retire(self, env_file: Path, private_file: Path) -> None:
         """Takes the old keys away only once every row has been opened under the newest ones."""
         run = keyring.proof("keys rotate")
-        self._watch(run, keyring.survey().rows, "sealed keys opened", self._progress)
+        self._watch(run, keyring.survey().total, "sealed values opened", self._progress)
         found = keyring.survey()
         self._say(words.unreadable(run.problems))
         _fail_on(run.problems, found.lost_others)
         _fail_on_old(found)
         keyring_files.retire(env_file, private_file)
-        self._say(words.retired(run.done, env_file, private_file))
+        self._say(words.retired(run, env_file, private_file))
 
     def _recover(self, *, recovery_file: Path, batch: int, **_: Any) -> None:
         try:
@@ -144,7 +144,7 @@ class Command(BaseCommand):
         except vault.SealedError as error:
             raise CommandError(f"{recovery_file}: {error}") from None
         run = keyring.recovery(keys, batch)
-        self._watch(run, keyring.survey().rows, "sealed keys looked at", self._progress)
+        self._watch(run, keyring.survey().total, "sealed values looked at", self._progress)
         self._say(words.recovered(run, recovery_file))
         _fail_on(run.problems)
 
