@@ -14,7 +14,6 @@ from connections.models import Connection, Exchange
 from tests import making
 from tests.simulator import Simulator
 
-
 add_exchanges = import_module("connections.migrations.0002_exchange_rows").add_rows
 
 

@@ -197,6 +197,7 @@ def test_celery_worker_takes_tasks_soon(folder, tmp_path):
         "PYTHONPATH": f"{ROOT}:{tmp_path}",
         "DJANGO_SETTINGS_MODULE": "tests.settings",
         "CELERY_BROKER_URL": "embedded://",
+        "GIVEN_TO_TESTS": "{}",  # else another broker would stand for this one
         "C_FORCE_ROOT": "1",
     }
     words = ["--pool", "prefork", "--concurrency", "2", "--loglevel", "WARNING"]
