@@ -26,7 +26,6 @@ NO_SERVICE := --ignore=tests/simulator --ignore-glob="tests/test_sdk_*" \
 JOBS ?= auto
 PYTEST := $(PY) -m pytest
 SPREAD := -n $(JOBS) --dist worksteal --ignore=tests/test_running.py
-BY_FILE := -n $(JOBS) --dist loadfile
 SERVICES := DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres}" \
 	CELERY_BROKER_URL="$${CELERY_BROKER_URL:-redis://127.0.0.1:6379/5}"
 
@@ -65,10 +64,10 @@ test: dev-packages ## the tests that need nothing but Python
 
 test-services: dev-packages ## all but the browser tests on PostgreSQL and Redis
 	@$(SERVICES) $(PYTEST) $(SPREAD) -m "not browser and not faults" $(NO_SERVICE)
-	@$(SERVICES) $(PYTEST) -m "not browser and not faults" tests/test_running.py
+	@$(SERVICES) $(PYTEST) -m "services and not browser and not faults" tests/test_running.py
 
 test-browser: dev-packages ## the tests that drive Chromium
-	@$(PYTEST) $(BY_FILE) -m browser
+	@$(PYTEST) -n 3 --dist loadgroup -m browser
 
 test-faults: dev-packages ## what breaks in life: kills, full disks, services that go away
 	@$(PY) -m pytest -m faults -s tests/faults $(FAULTS)

@@ -151,7 +151,7 @@ FAILURES = [
 def test_failure_says_what_to_do(tab: Tab, exchange, scenario, title, advice):
     tab.connect(sample(exchange, scenario))
     heading(tab, title)
-    expect(tab.page.get_by_text(advice).first).to_be_visible()
+    expect(tab.page.get_by_text(advice).filter(visible=True).first).to_be_visible()
 
 
 def test_withdrawal_is_refused_and_the_mended_key_turns_connected(tab: Tab, site: Site):
@@ -159,7 +159,8 @@ def test_withdrawal_is_refused_and_the_mended_key_turns_connected(tab: Tab, site
     was = site.exchanges.world.keys[key.api_key]
     tab.connect(key)
     heading(tab, "Refused: withdrawal is enabled")
-    expect(tab.page.get_by_text("Untick Withdrawal").first).to_be_visible()
+    advice = tab.page.get_by_text("Untick Withdrawal").filter(visible=True)
+    expect(advice.first).to_be_visible()
     site.exchanges.change(key.api_key, permissions=("General", "Spot"))
     tab.page.wait_for_timeout(10_000)  # the pace of tests: one in 10 s
     tab.page.get_by_role("button", name="Test again").first.click()

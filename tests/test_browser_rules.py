@@ -21,6 +21,7 @@ from tests.simulator import KeySpec
 from tests.test_browser import CHROMIUM, QUIET
 
 pytestmark = [
+    pytest.mark.xdist_group("rules"),
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (Debian: chromium)"),
 ]
@@ -94,7 +95,7 @@ MUST_SEE = {
     *("account_email", "account_change_password", "account_logout", "usersessions_list"),
     *("mfa_index", "mfa_deactivate_totp", "mfa_reauthenticate", "mfa_generate_recovery_codes"),
     *("mfa_list_webauthn", "mfa_add_webauthn"),
-    *("findings:list", "exchanges:list", "exchanges:detail"),
+    *("findings:list", "exchanges:list"),
     *(f"notices:{name}" for name in ["list", "settings", "new_channel"]),
 }
 
