@@ -64,7 +64,6 @@ test: dev-packages ## the tests that need nothing but Python
 
 test-services: dev-packages ## all but the browser tests on PostgreSQL and Redis
 	@$(SERVICES) $(PYTEST) $(SPREAD) -m "not browser and not faults" $(NO_SERVICE)
-	@$(SERVICES) $(PYTEST) -m "services and not browser and not faults" tests/test_running.py
 
 test-browser: dev-packages ## the tests that drive Chromium
 	@$(PYTEST) -n 3 --dist loadgroup -m browser
