@@ -66,7 +66,7 @@ test-services: dev-packages ## all but the browser tests on PostgreSQL and Redis
 	@$(SERVICES) $(PYTEST) $(SPREAD) -m "not browser and not faults" $(NO_SERVICE)
 
 test-browser: dev-packages ## the tests that drive Chromium
-	@$(PYTEST) -n 3 --dist loadgroup -m browser
+	@$(PYTEST) -n $(JOBS) --dist loadfile -m browser $(BROWSER)
 
 test-faults: dev-packages ## what breaks in life: kills, full disks, services that go away
 	@$(PY) -m pytest -m faults -s tests/faults $(FAULTS)

@@ -16,7 +16,6 @@ from tests.simulator import sample
 from tests.test_browser import CHROMIUM, QUIET, Tab
 
 pytestmark = [
-    pytest.mark.xdist_group("accounts"),
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (Debian: chromium)"),
 ]

@@ -21,7 +21,6 @@ from tests.simulator import KeySpec
 from tests.test_browser import CHROMIUM, QUIET
 
 pytestmark = [
-    pytest.mark.xdist_group("rules"),
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (Debian: chromium)"),
 ]

@@ -32,7 +32,6 @@ from tests.sweep import CHANNELS, Between, Secret, Sweep, search, secrets_of
 from tests.test_browser import CHROMIUM, QUIET
 
 pytestmark = [
-    pytest.mark.xdist_group("canary"),
     pytest.mark.browser,
     pytest.mark.services,
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (Debian: chromium)"),
