@@ -1,239 +1,114 @@
-"""The support desk, first version. Nothing in here can show or take a secret: credentials are
-not registered, and what is known of a key is its hint and fingerprint."""
+"""Exchanges, tests, notices and access events at the support desk. Connections have a file of
+their own (connection_admin.py), and so has key hygiene (hygiene_admin.py)."""
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.utils import timezone
+from django.contrib import admin
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
-from . import reports, services, tasks
+from . import egress, looks, lookup, marks
+from .connection_filters import ProblemFilter
+from .desk import FoundByConnection, ReadOnlyAdmin, SeenAdmin, SeenInline
+from .desk_filters import TestNeeds, TestResult
 from .events import AccessEvent, record
-from .forms import clean_name
-from .models import Connection, ConnectionTest, Credential, Exchange
-from .presentation import explain, status_of
+from .models import ConnectionTest, Exchange, Notice, NoticeDelivery
+from .pages import WORKING
+from .presentation import explain, server_ips, step_lines
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that are made and removed by the product itself."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+class ExchangeForm(forms.ModelForm):  # type: ignore[type-arg]
+    def clean_server_ips(self) -> str:
+        """Addresses alone, as they are written into users' lists: no network, no name."""
+        wanted = [part.strip() for part in self.cleaned_data["server_ips"].split(",")]
+        found = [part for part in wanted if part]
+        for part in found:
+            try:
+                ipaddress.ip_address(part)
+            except ValueError:
+                said = gettext("“%(part)s” is no IP address.") % {"part": part}
+                raise forms.ValidationError(said) from None
+        known = self.instance.known
+        if known.ip_maximum and len(found) > known.ip_maximum:
+            said = gettext("%(name)s takes %(most)d addresses at most.")
+            raise forms.ValidationError(said % {"name": known.name, "most": known.ip_maximum})
+        return ",".join(found)
 
 
 @admin.register(Exchange)
 class ExchangeAdmin(ReadOnlyAdmin):
-    list_display = ("name", "code", "offered", "paused", "position", "notice")
+    form = ExchangeForm
+    list_display = ("name", "standing", "offered", "paused", "position", "notice", "copied")
     list_display_links = ("name",)
     list_editable = ("offered", "paused", "position")
-    fields = ("code", "offered", "paused", "notice", "position")
-    readonly_fields = ("code",)
+    fields = ("code", "offered", "paused", "notice", "position", "server_ips", "copied")
+    readonly_fields = ("code", "copied")
+
+    @admin.display(description=_("users see it as"))
+    def standing(self, exchange: Exchange) -> SafeString:
+        if not exchange.offered:
+            return marks.badge(gettext("planned"), "secondary", gettext("Nobody can connect it."))
+        if exchange.paused:
+            return marks.badge(gettext("paused"), "yellow", gettext("Nothing is tested there."))
+        return marks.badge(gettext("offered"), "green", gettext("Users can connect it."))
+
+    @admin.display(description=_("what users copy into its IP list"))
+    def copied(self, exchange: Exchange) -> str:
+        return server_ips(exchange.known) or gettext("nothing: no address is set")
 
     def save_model(self, request: HttpRequest, obj: Exchange, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        egress.forget()
         why = ", ".join(f"{name}: {getattr(obj, name)}" for name in form.changed_data)
         record(AccessEvent.Kind.EXCHANGE_CHANGED, actor=request.user, exchange=obj.code, why=why)
 
 
-class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Says that a name is taken: the owner is not a field here, so Django does not check it."""
-
-    def clean_name(self) -> str:
-        name = clean_name(str(self.cleaned_data["name"]))
-        same = Connection.objects.filter(owner=self.instance.owner, name__iexact=name)
-        if same.exclude(pk=self.instance.pk).exists():
-            raise forms.ValidationError(_("The owner already has a connection of this name."))
-        return name
-
-
-@admin.register(Connection)
-class ConnectionAdmin(ReadOnlyAdmin):
-    form = ConnectionForm
-    view_on_site = False  # the owner's page is the owner's
-    list_display = (
-        "name",
-        "owner",
-        "exchange",
-        "status_word",
-        "hint",
-        "tested_at",
-        "paused_at",
-    )
-    list_filter = ("exchange", "status", "problem", ("paused_at", admin.EmptyFieldListFilter))
-    search_fields = (
-        "name",
-        "owner__email",
-        "uid",
-        "=credentials__hint",
-        "=credentials__fingerprint",
-    )
-    date_hierarchy = "created_at"
-    actions = ("test_again", "download_report")
-    fields = (
-        "name",
-        "owner",
-        "exchange",
-        "status_word",
-        "problem_in_words",
-        "hint",
-        "fingerprint",
-        "same_key_elsewhere",
-        "permissions",
-        "ip_restricted",
-        "key_expires_at",
-        "uid",
-        "created_at",
-        "tested_at",
-        "paused_at",
-    )
-    readonly_fields = tuple(name for name in fields if name not in {"name", "paused_at"})
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
-        return Connection.objects.for_list()
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        """Every look is on record, and the owner sees it."""
-        response = super().change_view(request, object_id, form_url, extra_context)
-        if response.status_code == 200:
-            _on_record(request, Connection.objects.get(pk=object_id))
-        return response
-
-    @admin.display(description=_("status"))
-    def status_word(self, connection: Connection) -> str:
-        return status_of(connection, testing=bool(connection.open_tests)).word  # type: ignore[attr-defined]
-
-    @admin.display(description=_("problem"))
-    def problem_in_words(self, connection: Connection) -> str:
-        if not connection.problem:
-            return "–"
-        words = explain(connection.problem, connection.exchange_id)
-        return f"{words.title}. {words.cause}"
-
-    @admin.display(description=_("API key ends with"))
-    def hint(self, connection: Connection) -> str:
-        key = _key(connection)
-        return f"…{key.hint}" if key else "–"
-
-    @admin.display(description=_("fingerprint"))
-    def fingerprint(self, connection: Connection) -> str:
-        key = _key(connection)
-        return key.fingerprint if key else "–"
-
-    @admin.display(description=_("same key in another connection"), boolean=True)
-    def same_key_elsewhere(self, connection: Connection) -> bool:
-        key = _key(connection)
-        return (
-            key is not None
-            and Credential.objects.in_use()
-            .filter(fingerprint=key.fingerprint)
-            .exclude(connection=connection)
-            .exists()
-        )
-
-    def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
-        """A pause drops the test under way, and its end asks for a new one."""
-        if "paused_at" in form.changed_data and obj.paused_at:
-            services.pause(obj, by=request.user)
-        elif "paused_at" in form.changed_data:
-            tasks.wake(services.resume(obj, by=request.user))
-        if "name" in form.changed_data:
-            services.rename(obj, obj.name, by=request.user)
-
-    @admin.action(description=_("Test again"), permissions=["change"])
-    def test_again(self, request: HttpRequest, queryset: QuerySet[Connection]) -> None:
-        asked = 0
-        for connection in queryset:
-            try:
-                test = services.request_test(
-                    connection, by=request.user, reason=ConnectionTest.Reason.STAFF
-                )
-            except (services.TooSoon, services.Paused, Credential.DoesNotExist):
-                continue
-            tasks.wake(test)
-            asked += 1
-        left = len(queryset) - asked
-        text = ngettext("%(n)d test was asked for.", "%(n)d tests were asked for.", asked)
-        if left:
-            text += " " + ngettext(
-                "%(left)d connection is paused, has no key or was tested just now.",
-                "%(left)d connections are paused, have no key or were tested just now.",
-                left,
-            )
-        level = messages.SUCCESS if asked else messages.WARNING
-        self.message_user(request, text % {"n": asked, "left": left}, level)
-
-    def has_report_permission(self, request: HttpRequest) -> bool:
-        """It tells of findings as well as of connections."""
-        return request.user.has_perms(("connections.view_connection", "connections.view_finding"))
-
-    @admin.action(description=_("Download the credential report (CSV)"), permissions=["report"])
-    def download_report(
-        self, request: HttpRequest, queryset: QuerySet[Connection]
-    ) -> StreamingHttpResponse:
-        why = f"credential report: {queryset.count()} connections"
-        record(AccessEvent.Kind.EXPORTED, actor=request.user, why=why)
-        name = f"backfuture-credentials-{timezone.now():%Y-%m-%d}.csv"
-        return StreamingHttpResponse(
-            reports.csv_parts(reports.rows(queryset)),
-            content_type="text/csv; charset=utf-8",
-            headers={
-                "Content-Disposition": f'attachment; filename="{name}"',
-                "Cache-Control": "no-store",
-            },
-        )
-
-
-def _on_record(request: HttpRequest, connection: Connection) -> None:
-    record(AccessEvent.Kind.STAFF_LOOK, connection=connection, actor=request.user)
-
-
-def _key(connection: Connection) -> Credential | None:
-    keys: list[Credential] = connection.active  # type: ignore[attr-defined]
-    return keys[0] if keys else None
-
-
 @admin.register(ConnectionTest)
-class ConnectionTestAdmin(ReadOnlyAdmin):
+class ConnectionTestAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     list_display = (
         "connection",
+        "owner",
+        "exchange",
         "queued_at",
         "reason",
         "requested_by",
-        "status",
-        "outcome",
-        "problem",
+        "result",
         "seconds",
     )
-    list_filter = ("status", "outcome", "problem", "reason", "connection__exchange")
-    list_select_related = ("connection", "requested_by")
-    search_fields = ("connection__name", "connection__owner__email")
-    date_hierarchy = "queued_at"
+    list_filter = (
+        TestNeeds,
+        TestResult,
+        ("queued_at", admin.DateFieldListFilter),
+        ("finished_at", admin.DateFieldListFilter),
+        "status",
+        "outcome",
+        ProblemFilter,
+        "reason",
+        "connection__exchange",
+    )
+    list_select_related = ("connection__owner", "connection__exchange", "requested_by")
+    ordering = (F("finished_at").desc(nulls_first=True),)  # those under way come first
+    search_fields = ("connection__name",)
     fields = (
         "connection",
+        "owner",
         "reason",
         "requested_by",
-        "status",
+        "result",
+        "why",
+        "evidence",
         "queued_at",
         "started_at",
         "finished_at",
-        "outcome",
-        "problem",
-        "causes",
-        "warnings",
         "seen_ip",
-        "steps",
-        "permissions",
         "ip_restricted",
         "key_created_at",
         "key_expires_at",
@@ -241,34 +116,109 @@ class ConnectionTestAdmin(ReadOnlyAdmin):
         "label",
         "skew_ms",
     )
+    readonly_fields = ("owner", "result", "why", "evidence")
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ConnectionTest]:
+        tests: QuerySet[ConnectionTest] = super().get_queryset(request)
+        return tests.select_related("connection__owner", "connection__exchange")
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        response = super().change_view(request, object_id, form_url, extra_context)
-        if response.status_code == 200:
-            _on_record(request, Connection.objects.get(tests__pk=object_id))
-        return response
+    @admin.display(description=_("owner"))
+    def owner(self, test: ConnectionTest) -> str:
+        return str(test.connection.owner)
+
+    @admin.display(description=_("exchange"))
+    def exchange(self, test: ConnectionTest) -> str:
+        return test.connection.exchange.name
+
+    @admin.display(description=_("result"))
+    def result(self, test: ConnectionTest) -> SafeString:
+        if test.is_open:
+            return marks.badge(str(test.get_status_display()), "blue")
+        if test.problem:
+            title = explain(test.problem, test.connection.exchange_id).title
+            return marks.badge(title, "orange", test.problem)
+        if not test.outcome:
+            return marks.badge(gettext("dropped"), "secondary")
+        color = "green" if test.outcome in WORKING else "red"
+        return marks.badge(str(test.get_outcome_display()), color)
+
+    @admin.display(description=_("why, and what its owner is told to do"))
+    def why(self, test: ConnectionTest) -> SafeString | str:
+        if not test.problem:
+            return marks.NOTHING
+        words = explain(test.problem, test.connection.exchange_id, seen_ip=test.seen_ip)
+        steps = format_html_join("", "<li>{}</li>", ((step,) for step in words.advice))
+        return format_html("{} <ol>{}</ol>", words.cause, steps)
+
+    @admin.display(description=_("steps"))
+    def evidence(self, test: ConnectionTest) -> SafeString:
+        lines = [
+            (line.label, line.state, line.call, line.evidence, f"{line.ms} ms")
+            for line in step_lines(test)
+        ]
+        row = "<tr><td>{}</td><td>{}</td><td><code>{}</code></td><td>{}</td><td>{}</td></tr>"
+        return format_html('<table class="desk-table">{}</table>', format_html_join("", row, lines))
 
     @admin.display(description=_("seconds"))
     def seconds(self, test: ConnectionTest) -> str:
         if not (test.started_at and test.finished_at):
-            return "–"
+            return marks.NOTHING
         return f"{(test.finished_at - test.started_at).total_seconds():.1f}"
 
 
+class DeliveryInline(SeenInline):
+    """By which way it went, and whether it arrived. The address of a chat service is sealed."""
+
+    model = NoticeDelivery
+    verbose_name_plural = _("on its way")
+    fields = readonly_fields = ("way", "status", "due_at", "sent_at", "tries", "problem")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[NoticeDelivery]:
+        rows: QuerySet[NoticeDelivery] = super().get_queryset(request)
+        return rows.select_related("channel").defer("channel__sealed")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("connections.view_notice")
+
+    @admin.display(description=_("by"))
+    def way(self, delivery: NoticeDelivery) -> str:
+        return delivery.channel.service if delivery.channel else gettext("e-mail")
+
+
+@admin.register(Notice)
+class NoticeAdmin(looks.LookedAtAdmin, SeenAdmin):
+    """What users were told, for when one asks about it."""
+
+    list_display = ("subject", "kind", "user", "connection", "urgent", "made_at")
+    list_filter = (("made_at", admin.DateFieldListFilter), "kind", "urgent")
+    list_select_related = ("user", "connection")
+    ordering = ("-made_at",)
+    search_fields = ("user__email",)
+    search_help_text = _("The e-mail address of whom it is for, or how it begins.")
+    fields = ("subject", "text", "kind", "user", "connection", "urgent", "made_at")
+    inlines = (DeliveryInline,)
+
+    def owner_of(self, row: Notice) -> Any:
+        return row.user_id
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Notice], search_term: str
+    ) -> tuple[QuerySet[Notice], bool]:
+        word = search_term.strip()
+        people = list(lookup.users(word).values_list("pk", flat=True)[: lookup.MOST])
+        return (queryset.filter(user__in=people) if word else queryset), False
+
+
 @admin.register(AccessEvent)
-class AccessEventAdmin(ReadOnlyAdmin):
+class AccessEventAdmin(FoundByConnection, SeenAdmin):
     """Reading alone: nobody adds, changes or deletes what happened."""
 
-    list_display = ("at", "kind", "actor", "owner", "connection", "key_hint", "ip", "why")
-    list_filter = ("kind", "exchange")
+    list_display = ("at", "kind", "actor", "owner", "connection", "why", "key_hint", "ip")
+    list_filter = (("at", admin.DateFieldListFilter), "kind")
     list_select_related = ("actor", "owner", "connection")
-    search_fields = ("=actor__email", "=owner__email", "=key_fingerprint", "=key_hint", "=ip")
-    date_hierarchy = "at"
+    ordering = ("-at", "-pk")
+    search_fields = ("owner__email",)
+    search_help_text = _("The e-mail address of who did it or whose it was, or a connection.")
     fields = (
         "at",
         "kind",
@@ -284,5 +234,12 @@ class AccessEventAdmin(ReadOnlyAdmin):
         "agent",
     )
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AccessEvent], search_term: str
+    ) -> tuple[QuerySet[AccessEvent], bool]:
+        word = search_term.strip()
+        if not word:
+            return queryset, False
+        people = list(lookup.users(word).values_list("pk", flat=True)[: lookup.MOST])
+        own = queryset.filter(owner__in=people) | queryset.filter(actor__in=people)
+        return own | queryset.filter(connection__in=lookup.connections(word)), False

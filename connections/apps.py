@@ -10,4 +10,4 @@ class ConnectionsConfig(AppConfig):
     def ready(self) -> None:
         from . import checks  # noqa: F401
 
-        autodiscover_modules("hygiene_admin")
+        autodiscover_modules("hygiene_admin", "connection_admin", "incident_admin")

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection as database
 from django.db.models import QuerySet
 
-from . import rule_sets
+from . import rule_facts, rule_sets
 from .models import Connection, Credential, Finding, FindingChange, Thresholds
 from .rules import READ_FROM_THE_KEY, SEEN_BY_TESTS
 
@@ -60,7 +60,7 @@ SELECT
 FROM known
 JOIN {CREDENTIALS} mine ON mine.connection_id = known.connection_id AND mine.state = 'active'
 JOIN {CREDENTIALS} other ON other.fingerprint = mine.fingerprint
-    AND other.connection_id <> mine.connection_id AND other.state <> 'retired'
+    AND other.connection_id <> mine.connection_id AND other.state IN ('active', 'pending')
 JOIN {CONNECTIONS} theirs ON theirs.id = other.connection_id
 GROUP BY known.connection_id
 """
@@ -76,14 +76,18 @@ IN_DOUBT = IN_DOUBT.format(
 
 PLAN = f"""
 INSERT INTO audit_plan
-WITH {{moments}}, {{facts}}, {{running}},
+WITH {{moments}}, {{facts}}, {{running}}, {{delisted}},
 known AS MATERIALIZED (
     SELECT
         facts.*,
         COALESCE(running.strategies, 0) AS strategies,
         COALESCE(running.spot, 0) AS spot,
-        COALESCE(running.futures, 0) AS futures
+        COALESCE(running.futures, 0) AS futures,
+        COALESCE(delisted.gone, 0) AS gone,
+        delisted.gone_first,
+        delisted.gone_last
     FROM facts LEFT JOIN running ON running.connection_id = facts.connection_id
+    LEFT JOIN delisted ON delisted.connection_id = facts.connection_id
 ),
 same AS ({SAME_KEY}),
 found AS MATERIALIZED ({{found}})
@@ -157,11 +161,12 @@ def plan(*, now: datetime, limits: Thresholds, connections: Collection[UUID] | N
     """
     times = rule_sets.moments(now, limits)
     moments = f"moments ({', '.join(times)}) AS (SELECT {', '.join(['%s'] * len(times))})"
-    facts, facts_params = _named("facts", *rule_sets.facts(connections))
-    running, running_params = _named("running", *rule_sets.running(connections))
+    facts, facts_params = _named("facts", *rule_facts.facts(connections))
+    running, running_params = _named("running", *rule_facts.running(connections))
+    delisted, delisted_params = _named("delisted", *rule_facts.delisted(connections))
     found = "\nUNION ALL\n".join(_found(rule) for rule in rule_sets.RULE_SETS)
-    sql = PLAN.format(moments=moments, facts=facts, running=running, found=found)
-    params = [*map(moment, times.values()), *facts_params, *running_params]
+    sql = PLAN.format(moments=moments, facts=facts, running=running, delisted=delisted, found=found)
+    params = [*map(moment, times.values()), *facts_params, *running_params, *delisted_params]
     return sql, params + [moment(now)] * sql.count(LAPSED)
 
 

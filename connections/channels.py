@@ -6,7 +6,6 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -16,6 +15,8 @@ from .events import AccessEvent, record
 from .models import Notice, NoticeChannel, NoticeDelivery
 from .notice_making import absolute
 from .notices import Kind, preferences_of
+from .services import TooSoon as TooSoon
+from .services import lock_owner
 
 MOST = 10  # of one person
 TESTS, TESTS_WITHIN = 5, timedelta(minutes=10)
@@ -29,14 +30,6 @@ class TooMany(Exception):
     """The person has as many chat services as one may have."""
 
 
-class TooSoon(Exception):
-    """Several tests were asked for within the last minutes; `seconds` to wait."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"wait {seconds} s")
-        self.seconds = seconds
-
-
 class NoWay(Exception):
     """There is no way by which the person could be told."""
 
@@ -48,7 +41,7 @@ def add(*, owner: Any, name: str, address: str, now: datetime) -> NoticeChannel:
     channel.sealed = vault.seal_text(address.strip(), channel)
     try:
         with transaction.atomic():
-            _lock(owner)
+            lock_owner(owner)
             if NoticeChannel.objects.filter(owner=owner).count() >= MOST:
                 raise TooMany
             channel.save(force_insert=True)
@@ -62,7 +55,7 @@ def add(*, owner: Any, name: str, address: str, now: datetime) -> NoticeChannel:
 def remove(channel: NoticeChannel, *, by: Any) -> None:
     """Its address is destroyed, and what was still to be sent to it is not sent."""
     with transaction.atomic():
-        _lock(channel.owner)
+        lock_owner(channel.owner)
         gone, _ = NoticeChannel.objects.filter(pk=channel.pk).delete()
         if gone:
             kind = AccessEvent.Kind.CHANNEL_REMOVED
@@ -73,7 +66,7 @@ def send_test(user: Any, *, now: datetime, channel: NoticeChannel | None = None)
     """A notice at once, quiet hours or not: by `channel`, or by every way the person wants.
     Raises TooSoon and NoWay."""
     with transaction.atomic():
-        _lock(user)
+        lock_owner(user)
         _keep_pace(user, now)
         ways = [channel] if channel else _ways(user)
         if not ways:
@@ -111,8 +104,3 @@ def _keep_pace(user: Any, now: datetime) -> None:
     if len(times) == TESTS:
         left = (times[-1] + TESTS_WITHIN - now).total_seconds()
         raise TooSoon(max(1, -int(-left // 1)))
-
-
-def _lock(owner: Any) -> None:
-    """One person's ways are changed by one request at a time."""
-    get_user_model().objects.select_for_update(no_key=True).filter(pk=owner.pk).first()

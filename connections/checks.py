@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from . import exchanges, vault, vault_keys
 
@@ -156,6 +156,16 @@ def exchange_gateway(app_configs: Sequence[AppConfig] | None, **_: Any) -> Itera
             "EXCHANGE_GATEWAY_URL is not an http(s) address.",
             hint="For example http://127.0.0.1:8900",
             id="connections.E012",
+        )
+
+
+@register(Tags.security)
+def notice_hosts(app_configs: Sequence[AppConfig] | None, **_: Any) -> Iterator[CheckMessage]:
+    if settings.ALLOW_PRIVATE_NOTICE_HOSTS:
+        yield Warning(
+            "ALLOW_PRIVATE_NOTICE_HOSTS lets users' notices reach hosts of your own network.",
+            hint="Remove it unless every user may know what answers there.",
+            id="connections.W016",
         )
 
 

@@ -16,12 +16,12 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 
 from . import exchanges, history
-from .history import zone_of
+from .findings import snooze_is_over
 from .models import Connection, Finding, Notice, NoticeDelivery, Outage
 from .notice_making import RUN_S, Draft, listeners, make_all, one_line
 from .notice_words import bullets, how_long, moment, paragraphs
 from .notices import Kind
-from .presentation import status_of
+from .presentation import status_of, zone_of
 from .rules import RULES
 
 MORNING = time(8)
@@ -111,9 +111,10 @@ def _weeks(owners: list[Any], now: datetime) -> dict[int, _Week]:
     for connection in connections.order_by("name"):
         weeks[connection.owner_id].connections.append(connection)
     standing = Q(state=Finding.State.ACKNOWLEDGED) | Q(state=Finding.State.OPEN)
-    lapsed = Q(state=Finding.State.SNOOZED, snoozed_until__lte=now)
     ended = Q(state=Finding.State.RESOLVED, state_since__gt=now - WEEK)
-    findings = Finding.objects.filter(standing | lapsed | ended, connection__owner__in=owners)
+    findings = Finding.objects.filter(
+        standing | snooze_is_over(now) | ended, connection__owner__in=owners
+    )
     for finding in findings.select_related("connection").order_by("-severity", "until", "pk"):
         week = weeks[finding.connection.owner_id]
         resolved = finding.state == Finding.State.RESOLVED

@@ -79,7 +79,11 @@ class AccessEvent(models.Model):
         KEY_ENTERED = "key_entered", _("Key entered")
         KEY_REPLACED = "key_replaced", _("New key entered")
         KEY_DISCARDED = "key_discarded", _("New key destroyed")
-        KEY_DESTROYED = "key_destroyed", _("Old key destroyed, the new one has passed")
+        KEY_SWITCHED = "key_switched", _("New key in use")
+        KEY_RESTORED = "key_restored", _("Old key back in use")
+        KEY_DESTROYED = "key_destroyed", _("Old key destroyed")
+        ACCOUNT_CONFIRMED = "account_confirmed", _("Key of another account confirmed")
+        CONNECTION_MOVED = "connection_moved", _("Connection moved to another account")
         CONNECTION_DELETED = "deleted", _("Connection deleted, key destroyed")
         PAUSED = "paused", _("Connection paused")
         RESUMED = "resumed", _("Connection resumed")
@@ -100,12 +104,19 @@ class AccessEvent(models.Model):
         EXPORTED = "exported", _("Data exported")
         ACCOUNT_DELETED = "account_deleted", _("Account deleted")
         STAFF_LOOK = "staff_look", _("Looked at by support")
+        STAFF_ACTED = "staff_acted", _("Done by support")
         EXCHANGE_CHANGED = "exchange_changed", _("Settings of an exchange changed")
         CHANNEL_ADDED = "channel_added", _("Chat service added")
         CHANNEL_REMOVED = "channel_removed", _("Chat service removed")
         CHANNEL_OPENED = "channel_opened", _("Address of a chat service opened")
         THRESHOLDS_CHANGED = "thresholds_changed", _("Thresholds changed")
         USER_CHANGED = "user_changed", _("Account changed by support")
+        VIEW_GRANTED = "view_granted", _("Support was let in to look")
+        VIEW_ENDED = "view_ended", _("Support can no longer look")
+        INCIDENT = "incident", _("Incident switch")
+        KEY_REVOKED = "key_revoked", _("Key destroyed because of an incident")
+        ROLE_CHANGED = "role_changed", _("Role changed")
+        SCHEDULE_CHANGED = "schedule_changed", _("Schedule changed")
 
     kind = models.CharField(_("what"), max_length=20, choices=Kind)
     at = models.DateTimeField(_("when"), default=timezone.now)
@@ -149,6 +160,9 @@ class AccessEvent(models.Model):
         indexes = [
             models.Index(fields=["-at"], name="events_by_time"),  # the admin
             models.Index(fields=["owner", "-at"], name="events_of_owner"),  # the activity page
+            models.Index(  # the admin's filter; nearly all events are openings
+                fields=["kind", "-at"], condition=~Q(kind="opened"), name="events_by_kind"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from .finding_pages import Mark
 from .history import Share
 from .models import Connection, ConnectionTest, Outage
 from .models import Exchange as ExchangeRow
-from .pages import HistoryLine, Summary, history_line, summary
+from .pages import BALANCES, HistoryLine, Summary, history_line, summary
 from .presentation import Color
 
 # All connections are counted for it, so it is done once for all who ask within a minute.
@@ -64,7 +64,7 @@ def detail(user: Any, exchange: ExchangeRow, *, now: datetime) -> Detail:
         [summary(row) for row in mine.for_list().order_by("name")],
         [
             history_line(test.connection, test)
-            for test in tests.defer("steps", "permissions", "balances")[:TESTS_SHOWN]
+            for test in tests.defer("steps", "permissions", *BALANCES)[:TESTS_SHOWN]
         ],
     )
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .finding_forms import SnoozeForm, SuppressForm
+from .findings import snooze_is_over
 from .models import Connection, Finding, FindingChange, Thresholds
 from .presentation import Color
 from .rule_words import Words, words_for
@@ -170,8 +171,7 @@ def standing(connections: Collection[UUID], *, now: datetime) -> dict[UUID, Stan
 
 
 def _conditions(now: datetime) -> dict[str, Q]:
-    """A snooze that has run out is over, whether or not the auditor has come by since."""
-    over = Q(state=State.SNOOZED, snoozed_until__lte=now)
+    over = snooze_is_over(now)
     by_state = {key: Q(state=key) for key in State.values}
     return {
         **by_state,

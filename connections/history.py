@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Literal
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.db.models import (
     BooleanField,
@@ -25,14 +24,13 @@ from django.db.models import (
 )
 from django.db.models.functions import RowNumber, TruncDate
 
-from .exchanges.problems import ALL
+from .exchanges.problems import MAY_PASS
 from .models import Connection, ConnectionTest, Credential, Thresholds
 from .results import PASSED
 
 DAYS = 30
 BATCH = 200  # connections whose tests are thinned in one statement
 WORKING = ("connected", "warnings")
-UNANSWERED = tuple(code for code, problem in ALL.items() if problem.may_pass)
 FEWEST_OWNERS = 5  # of fewer people nothing is told to others: one of them could be meant
 
 State = Literal["ok", "failing", "unknown"]
@@ -81,14 +79,6 @@ class Share:
         return self.owners >= FEWEST_OWNERS
 
 
-def zone_of(user: Any) -> tzinfo:
-    """The zone in which a person is shown times; UTC where theirs is not known here."""
-    try:
-        return ZoneInfo(user.time_zone)
-    except (AttributeError, LookupError, ValueError, OSError):
-        return UTC
-
-
 def strip(connection: Connection, *, now: datetime, zone: tzinfo) -> list[Day]:
     """The last 30 days, today in `zone` last."""
     return strips([connection.pk], now=now, zone=zone)[connection.pk]
@@ -124,7 +114,7 @@ def _by_day(
         .annotate(
             good=Count("pk", filter=good),
             bad=Count("pk", filter=~good),
-            unanswered=Count("pk", filter=~good & Q(problem__in=UNANSWERED)),
+            unanswered=Count("pk", filter=~good & Q(problem__in=MAY_PASS)),
         )
         .iterator()
     )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from . import hygiene
-from .admin import ReadOnlyAdmin
+from . import hygiene, looks, many, marks
+from .connection_actions import WhyForm, said_why
+from .desk import Choice, DeskAdmin, FoundByConnection, SeenAdmin, SeenInline
+from .desk_filters import FindingNeeds
 from .events import AccessEvent, record
+from .finding_pages import SEVERITIES, STATES
+from .findings import WORST_FIRST
 from .models import Finding, FindingChange, Outage, Thresholds
 from .rule_words import Words, words_for
 from .rules import RULES
@@ -24,55 +27,38 @@ from .rules import RULES
 Say = Callable[[Finding], None]
 
 
-class RuleFilter(admin.SimpleListFilter):
-    """By the rule's title; those without a finding are left out."""
+class RuleFilter(Choice):
+    """By the rule's title."""
 
     title = _("rule")
     parameter_name = "rule"
+    choices_here = tuple((code, rule.title) for code, rule in RULES.items())
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        found = set(Finding.objects.order_by().values_list("rule", flat=True).distinct())
-        return [(code, str(rule.title)) for code, rule in RULES.items() if code in found]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Finding]) -> QuerySet[Finding]:
-        return queryset.filter(rule=self.value()) if self.value() else queryset
+    def narrow(self, rows: QuerySet[Finding], value: str) -> QuerySet[Finding]:
+        return rows.filter(rule=value)
 
 
-class ReasonForm(ActionForm):
-    why = forms.CharField(
-        required=False,
-        label=_("Reason, to suppress:"),
-        max_length=FindingChange._meta.get_field("why").max_length,
-    )
-
-
-class ChangeInline(admin.TabularInline):  # type: ignore[type-arg]
+class ChangeInline(SeenInline):
     model = FindingChange
-    extra = 0
-    can_delete = False
     verbose_name_plural = _("what became of it")
     fields = readonly_fields = ("at", "by", "state", "severity", "until", "why")
     ordering = ("-at", "-pk")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FindingChange]:
-        return super().get_queryset(request).select_related("by")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    has_change_permission = has_delete_permission = has_add_permission
+        rows: QuerySet[FindingChange] = super().get_queryset(request)
+        return rows.select_related("by")
 
 
 @admin.register(Finding)
-class FindingAdmin(ReadOnlyAdmin):
+class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     """Looked at, acknowledged, snoozed and suppressed; the facts are the auditor's alone."""
 
-    action_form = ReasonForm
+    action_form = WhyForm
     actions = ("acknowledge", "snooze", "suppress")
     list_display = (
         "title",
-        "severity",
-        "state",
+        "how_bad",
+        "state_word",
         "connection",
         "owner",
         "exchange",
@@ -81,21 +67,17 @@ class FindingAdmin(ReadOnlyAdmin):
         "snoozed_until",
         "regressions",
     )
-    list_filter = ("state", "severity", RuleFilter, "connection__exchange")
+    list_filter = (FindingNeeds, "state", "severity", RuleFilter, "connection__exchange")
     list_select_related = ("connection__owner", "connection__exchange")
-    ordering = ("-severity", "-state_since", "-pk")
-    search_fields = (
-        "connection__owner__email",
-        "connection__name",
-        "=connection__credentials__hint",
-    )
+    ordering = WORST_FIRST
+    search_fields = ("connection__name",)
     inlines = (ChangeInline,)
     fields = (
         "title",
         "what",
         "advice",
-        "severity",
-        "state",
+        "how_bad",
+        "state_word",
         "connection",
         "owner",
         "exchange",
@@ -109,25 +91,11 @@ class FindingAdmin(ReadOnlyAdmin):
     )
     readonly_fields = fields
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
     def has_say_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("connections.change_finding")
 
     def has_suppress_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("connections.suppress_finding")
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        """Every look is on record, and the owner sees it."""
-        response = super().change_view(request, object_id, form_url, extra_context)
-        if response.status_code == 200:
-            finding = Finding.objects.select_related("connection").get(pk=object_id)
-            looked = AccessEvent.Kind.STAFF_LOOK
-            record(looked, connection=finding.connection, actor=request.user)
-        return response
 
     @admin.display(description=_("finding"), ordering="rule")
     def title(self, finding: Finding) -> str:
@@ -149,37 +117,69 @@ class FindingAdmin(ReadOnlyAdmin):
     def exchange(self, finding: Finding) -> str:
         return finding.connection.exchange.name
 
+    @admin.display(description=_("severity"), ordering="severity")
+    def how_bad(self, finding: Finding) -> SafeString:
+        color, _icon = SEVERITIES[finding.severity]
+        return marks.badge(str(finding.get_severity_display()), color)
+
+    @admin.display(description=_("state"), ordering="state")
+    def state_word(self, finding: Finding) -> SafeString:
+        color, _icon = STATES[finding.state]
+        return marks.badge(str(finding.get_state_display()), color)
+
     @admin.action(description=_("Acknowledge"), permissions=["say"])
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
         now = timezone.now()
-        self._say(request, queryset, lambda row: hygiene.acknowledge(row, by=request.user, now=now))
+        rows = self._chosen(request, queryset)
+        self._say(request, rows, lambda row: hygiene.acknowledge(row, by=request.user, now=now))
 
     @admin.action(description=_("Snooze for the usual number of days"), permissions=["say"])
     def snooze(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
         now = timezone.now()
-        self._say(request, queryset, lambda row: hygiene.snooze(row, by=request.user, now=now))
+        rows = self._chosen(request, queryset)
+        self._say(request, rows, lambda row: hygiene.snooze(row, by=request.user, now=now))
 
     @admin.action(description=_("Suppress, with a reason"), permissions=["suppress"])
     def suppress(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
+        """Always with a reason of its own: that finding is never shown as open again."""
         now, why = timezone.now(), request.POST.get("why", "").strip()
         if not why:
             text = gettext("Nothing was suppressed. Say why, in the field beside the action.")
             self.message_user(request, text, messages.ERROR)
             return
+        rows = self._chosen(request, queryset)
         self._say(
-            request, queryset, lambda row: hygiene.suppress(row, by=request.user, now=now, why=why)
+            request, rows, lambda row: hygiene.suppress(row, by=request.user, now=now, why=why)
         )
 
-    def _say(self, request: HttpRequest, findings: Iterable[Finding], say: Say) -> None:
+    def _chosen(self, request: HttpRequest, queryset: QuerySet[Finding]) -> list[Finding]:
+        """The rows, or none and a sentence that says what is missing."""
+        rows = list(queryset[: many.MOST + 1])
+        owners = {row.connection.owner_id for row in rows}
+        text = ""
+        if len(rows) > many.MOST:
+            text = gettext("Nothing was done. Choose %(most)d at most; filters make them fewer.")
+        elif not said_why(request) and not all(looks.reason(request, pk) for pk in owners):
+            text = gettext("Nothing was done. Say why, in the field beside the action.")
+        if text:
+            self.message_user(request, text % {"most": many.MOST}, messages.WARNING)
+        return [] if text else rows
+
+    def _say(self, request: HttpRequest, findings: list[Finding], say: Say) -> None:
         """Counts whom it could be said of, and tells each reason why not once."""
-        said, refused = 0, dict[str, None]()
+        said, refused = dict[Any, Any](), dict[str, None]()
+        done = 0
         for finding in findings:
             try:
                 say(finding)
-                said += 1
+                done += 1
+                said[finding.connection_id] = finding.connection
             except hygiene.Refused as refusal:
                 refused[refusal.sentence] = None
-        text = ngettext("Done for %(n)d finding.", "Done for %(n)d findings.", said) % {"n": said}
+        if not findings:
+            return
+        looks.acted(request, "finding looked after", said.values(), said_why(request))
+        text = ngettext("Done for %(n)d finding.", "Done for %(n)d findings.", done) % {"n": done}
         level = messages.WARNING if refused else messages.SUCCESS
         self.message_user(request, " ".join([text, *refused]), level)
 
@@ -189,11 +189,14 @@ def _words(finding: Finding) -> Words:
 
 
 @admin.register(Thresholds)
-class ThresholdsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ThresholdsAdmin(DeskAdmin):
     """One row, which is there from the first change on."""
 
     fieldsets = (
-        (_("Keys"), {"fields": ("unused_days", "old_days", "very_old_days")}),
+        (
+            _("Keys"),
+            {"fields": ("unused_days", "old_days", "very_old_days", "replaced_kept_hours")},
+        ),
         (
             _("The end of a key"),
             {"fields": ("expiry_first_days", "expiry_second_days", "expiry_last_days")},
@@ -211,6 +214,7 @@ class ThresholdsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         ),
         (_("Findings"), {"fields": ("snooze_days", "snooze_most_days")}),
         (_("Notices"), {"fields": ("break_patience_minutes", "outage_least")}),
+        (_("Strategies"), {"fields": ("require_ip_restriction", "separate_keys")}),
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -229,12 +233,9 @@ class ThresholdsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Outage)
-class OutageAdmin(ReadOnlyAdmin):
+class OutageAdmin(SeenAdmin):
     list_display = ("exchange", "began_at", "ended_at")
     list_filter = ("exchange", ("ended_at", admin.EmptyFieldListFilter))
     list_select_related = ("exchange",)
     date_hierarchy = "began_at"
     fields = list_display
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

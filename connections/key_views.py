@@ -3,6 +3,7 @@ now (gate.py), beside its own form."""
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -14,21 +15,39 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from . import exchanges, gate, services, tasks
+from . import exchanges, gate, incident_words, replacing, services, tasks
 from .exchanges.base import Exchange
 from .forms import ConnectForm, DeleteForm, KeyForm
-from .models import Connection
+from .models import Connection, Thresholds
 from .presentation import server_ips
-from .views import own, own_page
+from .views import View, own, own_page
+
+
+def takes_a_key(view: View) -> View:
+    """No form while an incident stops it, so that no key is typed in vain."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except services.Stopped:
+            refusal = {"title": _("No key can be used now"), "text": incident_words.stopped()}
+            context = {"refusal": refusal, "stopped": True}
+            status = 403 if request.method == "POST" else 200
+            return render(request, "connections/refused.html", context, status=status)
+
+    return guarded
 
 
 @own_page
+@takes_a_key
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest, code: str) -> HttpResponse:
     row = services.offered(code)
     if row is None:
         messages.info(request, _("That exchange is not offered yet. Choose another one."))
         return redirect("connections:choose")
+    services.refuse_if_stopped(owner=request.user, exchange=row.code)
     suggested = {"name": services.suggest_name(request.user, row.known)}
     confirmation = gate.confirmation(request)
     if confirmation.refusal:
@@ -56,6 +75,7 @@ def new(request: HttpRequest, code: str) -> HttpResponse:
 
 
 @own_page
+@takes_a_key
 @require_http_methods(["GET", "HEAD", "POST"])
 def replace(request: HttpRequest, pk: UUID) -> HttpResponse:
     connection = own(request, pk)
@@ -63,13 +83,14 @@ def replace(request: HttpRequest, pk: UUID) -> HttpResponse:
     if exchange is None:
         messages.info(request, _("This exchange is no longer supported. Delete the connection."))
         return redirect(connection)
+    services.refuse_if_stopped(owner=request.user, exchange=connection.exchange_id)
     confirmation = gate.confirmation(request)
     if confirmation.refusal:
         return _refused(request, confirmation, connection)
     form = KeyForm(request.POST or None, exchange=exchange)
     if request.method == "POST" and _both(form, confirmation):
         try:
-            test = services.replace_key(
+            test = replacing.replace_key(
                 connection,
                 by=request.user,
                 credentials=form.credentials,  # type: ignore[arg-type]
@@ -87,6 +108,8 @@ def replace(request: HttpRequest, pk: UUID) -> HttpResponse:
         form,
         connection=connection,
         confirmation=confirmation,
+        kept=replacing.kept_key(connection, now=timezone.now()),
+        kept_hours=Thresholds.current().replaced_kept_hours,
     )
 
 
@@ -94,14 +117,67 @@ def replace(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 def discard_new_key(request: HttpRequest, pk: UUID) -> HttpResponse:
     connection = own(request, pk)
-    confirmation = gate.confirmation(request)
-    if confirmation.refusal:
-        return _refused(request, confirmation, connection)
-    if not confirmation.passes():
-        messages.info(request, _("Nothing was destroyed yet. Confirm, then discard it again."))
-        return redirect(confirmation.elsewhere(back_to=connection.get_absolute_url()))
-    if services.discard_new_key(connection, by=request.user):
+    again = _("Nothing was destroyed yet. Confirm, then discard it again.")
+    if answer := _unconfirmed(request, connection, again):
+        return answer
+    if replacing.discard_new_key(connection, by=request.user):
         messages.success(request, _("The new key was destroyed. The old one stays in use."))
+    return redirect(connection)
+
+
+@own_page
+@takes_a_key
+@require_POST
+def use_other_account(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The new key is of another account, and its owner wants it all the same."""
+    connection = own(request, pk)
+    again = _("Nothing was changed yet. Confirm, then use the other account again.")
+    if answer := _unconfirmed(request, connection, again):
+        return answer
+    try:
+        uid = request.POST.get("account", "")
+        tasks.wake(replacing.confirm_account(connection, by=request.user, uid=uid))
+        messages.success(request, _("Confirmed. The new key takes over when it passes its test."))
+    except replacing.NotThere:
+        messages.info(request, _("There is no new key of that account any more."))
+    except services.TooSoon:
+        messages.info(request, _("Several keys were tried just now. Wait a minute."))
+    return redirect(connection)
+
+
+@own_page
+@takes_a_key
+@require_POST
+def go_back(request: HttpRequest, pk: UUID) -> HttpResponse:
+    connection = own(request, pk)
+    again = _("Nothing was changed yet. Confirm, then go back to the old key again.")
+    if answer := _unconfirmed(request, connection, again):
+        return answer
+    try:
+        tasks.wake(replacing.go_back(connection, by=request.user, now=timezone.now()))
+        text = _(
+            "The old key is in use again, and is tested. The new one was destroyed here. Delete it "
+            "at %(exchange)s too."
+        )
+        messages.success(request, text % {"exchange": connection.exchange.name})
+    except replacing.NotThere:
+        messages.info(request, _("There is no old key to go back to any more. Nothing changed."))
+    except services.SameKey as same:
+        text = _("You use the old key in “%(name)s” by now, so it cannot come back here.")
+        messages.info(request, text % {"name": same.connection.name})
+    return redirect(connection)
+
+
+@own_page
+@require_POST
+def destroy_old_key(request: HttpRequest, pk: UUID) -> HttpResponse:
+    connection = own(request, pk)
+    again = _("Nothing was destroyed yet. Confirm, then destroy the old key again.")
+    if answer := _unconfirmed(request, connection, again):
+        return answer
+    if replacing.destroy_old_key(connection, by=request.user):
+        text = _("The old key was destroyed here. Delete it at %(exchange)s too.")
+        messages.success(request, text % {"exchange": connection.exchange.name})
     return redirect(connection)
 
 
@@ -148,6 +224,17 @@ def _both(form: Form, confirmation: gate.Confirmation) -> bool:
     """Asks both, so that everything that is wrong is said at once."""
     passes = confirmation.passes()
     return form.is_valid() and passes
+
+
+def _unconfirmed(request: HttpRequest, connection: Connection, again: str) -> HttpResponse | None:
+    """The answer to a button whose visitor has not confirmed who they are; None if they have."""
+    confirmation = gate.confirmation(request)
+    if confirmation.refusal:
+        return _refused(request, confirmation, connection)
+    if confirmation.passes():
+        return None
+    messages.info(request, again)
+    return redirect(confirmation.elsewhere(back_to=connection.get_absolute_url()))
 
 
 def _refused(

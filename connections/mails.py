@@ -6,8 +6,7 @@ import logging
 from contextlib import suppress
 from email.utils import parseaddr
 from smtplib import SMTPDataError, SMTPException, SMTPRecipientsRefused, SMTPSenderRefused
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
@@ -30,17 +29,6 @@ class Server:
         self._connection: Any = None
         self.is_away = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._close()
-
     def send(self, notice: Notice) -> str:
         """What went wrong, as a code of delivery_words.py; "" when the server took it."""
         if not (notice.user.is_active and notice.user.email):
@@ -50,13 +38,13 @@ class Server:
             self._connection.send_messages([message_of(notice, self._connection)])
         except (SMTPRecipientsRefused, SMTPSenderRefused, SMTPDataError) as refusal:
             log.error("Notice %s was refused: %s", notice.pk, type(refusal).__name__)
-            self._close()  # what the server makes of the next mail is a matter of its own
+            self.close()  # what the server makes of the next mail is a matter of its own
             return "mail_refused"
         except (OSError, SMTPException) as problem:
             # Its text may hold the server's address and whom the mail was for.
             log.error("No mails can be sent: %s", type(problem).__name__)
             self.is_away = True
-            self._close()
+            self.close()
             return "mail_away"
         except Exception as problem:
             log.error("Notice %s cannot be mailed: %s", notice.pk, type(problem).__name__)
@@ -68,7 +56,7 @@ class Server:
             self._connection = get_connection()
             self._connection.open()
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._connection is not None:
             with suppress(OSError, SMTPException):
                 self._connection.close()

@@ -13,21 +13,29 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KeyTransform
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from . import exchanges, vault
+from . import exchanges
+from .credentials import Credential as Credential
+from .credentials import CredentialQuerySet as CredentialQuerySet
 from .events import AccessEvent as AccessEvent
 from .exchanges.base import MAIN, Permissions, Site
 from .findings import Finding as Finding
 from .findings import FindingChange as FindingChange
 from .findings import Thresholds as Thresholds
+from .hours import HourOfTests as HourOfTests
+from .incidents import Incident as Incident
+from .incidents import stopped_here, stops
 from .notices import Notice as Notice
 from .notices import NoticeChannel as NoticeChannel
 from .notices import NoticeDelivery as NoticeDelivery
 from .notices import NoticePreferences as NoticePreferences
 from .notices import Outage as Outage
+
+NEWEST_FIRST = ("-created_at", "-id")
 
 
 class ExchangeQuerySet(models.QuerySet["Exchange"]):
@@ -41,13 +49,24 @@ class Exchange(models.Model):
     code = models.CharField(_("code"), max_length=20, primary_key=True)
     position = models.PositiveSmallIntegerField(_("position"), default=100)
     offered = models.BooleanField(
-        _("offered"), default=True, help_text=_("Users may add connections to it.")
+        _("offered"),
+        default=True,
+        help_text=_("Users may add connections. Off: they see it as planned."),
     )
     paused = models.BooleanField(
         _("paused"), default=False, help_text=_("No test is started on it, for anyone.")
     )
     notice = models.CharField(
         _("notice to users"), max_length=300, blank=True, help_text=_("Shown on its pages.")
+    )
+    server_ips = models.CharField(
+        _("our IP addresses"),
+        max_length=1000,
+        blank=True,
+        help_text=_(
+            "From which we ask this exchange, with commas between them. Users copy them into "
+            "their key's IP list. Empty: those of the whole site (SERVER_IPS)."
+        ),
     )
     # Whoever sweeps it says so here (sweep.py), with a fence as on tests.
     sweep_until = models.DateTimeField(null=True, editable=False)
@@ -79,17 +98,19 @@ class ConnectionQuerySet(models.QuerySet["Connection"]):
 
     def for_list(self) -> ConnectionQuerySet:
         """With everything a row of the list shows."""
-        return self.select_related("exchange", "owner").prefetch_related(
+        rows = self.select_related("exchange", "owner").annotate(stopped=stopped_here())
+        return rows.prefetch_related(
             models.Prefetch(
                 "credentials",
-                Credential.objects.filter(state=Credential.State.ACTIVE).defer("sealed"),
+                Credential.objects.active(),
                 "active",
             ),
             models.Prefetch("tests", ConnectionTest.objects.open(), "open_tests"),
         )
 
     def due_for_test(self) -> ConnectionQuerySet:
-        return self.filter(next_test_at__lte=timezone.now(), paused_at=None, exchange__paused=False)
+        ready = self.filter(paused_at=None, exchange__paused=False)
+        return ready.filter(stops().outside(), next_test_at__lte=timezone.now())
 
 
 class Connection(models.Model):
@@ -110,9 +131,19 @@ class Connection(models.Model):
         verbose_name=_("owner"),
     )
     exchange = models.ForeignKey(
-        Exchange, on_delete=models.PROTECT, related_name="connections", verbose_name=_("exchange")
+        Exchange,
+        on_delete=models.PROTECT,
+        related_name="connections",
+        verbose_name=_("exchange"),
+        db_index=False,  # connections_by_exchange begins with it
     )
     name = models.CharField(_("name"), max_length=60)
+    notes = models.TextField(
+        _("notes of support"),
+        blank=True,
+        max_length=5000,
+        help_text=_("For staff. Not on its owner's pages, but in the data they may export."),
+    )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     paused_at = models.DateTimeField(_("paused since"), null=True, blank=True)
 
@@ -122,7 +153,7 @@ class Connection(models.Model):
     permissions = models.JSONField(_("permissions"), default=dict, blank=True)
     ip_restricted = models.BooleanField(_("IP restriction"), null=True, blank=True)
     key_expires_at = models.DateTimeField(_("key expires"), null=True, blank=True)
-    uid = models.CharField(_("account"), max_length=64, blank=True)
+    uid = models.CharField(_("account"), max_length=64, blank=True, db_index=True)
     site = models.CharField(_("site"), max_length=20, blank=True, help_text=_("empty: main site"))
     # A failure of a key that worked, not believed until a second test confirms it.
     suspicion = models.CharField(_("unconfirmed problem"), max_length=30, blank=True)
@@ -153,10 +184,19 @@ class Connection(models.Model):
         ]
         indexes = [
             models.Index(fields=["next_test_at"], name="due_for_test"),  # the sweep
-            # What is told, looked for every few seconds among all that works.
+            # The desk's list and its filters, in the list's order to its end: many come at once.
+            models.Index(fields=NEWEST_FIRST, name="newest_connections"),
+            # The desk's search (lookup.py): a whole name in any case, or how it begins.
+            models.Index(models.functions.Lower("name"), name="connections_by_name"),
+            models.Index(
+                fields=["name"], opclasses=["varchar_pattern_ops"], name="names_of_connections"
+            ),
+            # What is told, looked for every few seconds among all that works; and the desk's home,
+            # which counts by exchange and problem when a whole exchange is away.
             models.Index(
                 fields=["failing_since"],
                 condition=Q(failing_since__isnull=False),
+                include=["exchange", "problem", "paused_at"],
                 name="failing_connections",
             ),
             models.Index(
@@ -164,6 +204,38 @@ class Connection(models.Model):
                 condition=Q(told_failing_at__isnull=False),
                 name="told_connections",
             ),
+            models.Index(fields=["exchange", *NEWEST_FIRST], name="connections_by_exchange"),
+            models.Index(fields=["status", *NEWEST_FIRST], name="connections_by_status"),
+            *(
+                models.Index(
+                    KeyTransform(right, "permissions"),
+                    models.F("created_at").desc(),
+                    models.F("id").desc(),
+                    name=f"connections_by_{right}",
+                )
+                for right in ("withdraw", "spot_trade", "futures_trade")
+            ),
+            models.Index(
+                fields=["problem", *NEWEST_FIRST],
+                condition=~Q(problem=""),
+                name="connections_by_problem",
+            ),
+            models.Index(
+                fields=["paused_at"],
+                condition=Q(paused_at__isnull=False),
+                name="paused_connections",
+            ),
+            models.Index(
+                fields=["key_expires_at"],
+                condition=Q(key_expires_at__isnull=False),
+                name="keys_that_expire",  # the desk's home
+            ),
+        ]
+        permissions = [
+            ("test_connection", _("Can have connections tested")),
+            ("pause_connection", _("Can pause, resume and rename connections")),
+            ("ask_connection", _("Can ask owners to replace a key")),
+            ("export_connection", _("Can download the report of connections")),
         ]
 
     def __str__(self) -> str:
@@ -191,70 +263,21 @@ class Connection(models.Model):
         return known.site(self.site) if known else MAIN
 
     @property
-    def works(self) -> bool:
-        return self.status in {self.Status.CONNECTED, self.Status.WARNINGS}
-
-
-class CredentialQuerySet(models.QuerySet["Credential"]):
-    def in_use(self) -> CredentialQuerySet:
-        return self.exclude(state=Credential.State.RETIRED)
-
-
-class Credential(models.Model):
-    """One API key of a connection. Never registered in the admin, never in a form."""
-
-    class State(models.TextChoices):
-        ACTIVE = "active", _("in use")
-        PENDING = "pending", _("being tested, to replace the one in use")
-        RETIRED = "retired", _("destroyed")
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="credentials")
-    state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
-    revision = models.PositiveIntegerField(default=1)
-    sealed = vault.SealedTextField(null=True)
-    hint = models.CharField(max_length=4, help_text=_("last four characters of the API key"))
-    fingerprint = models.CharField(max_length=64, db_index=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    retired_at = models.DateTimeField(null=True)
-    # Both kept to a quarter of an hour. Opened: for whatever reason; used: on somebody's behalf,
-    # not by our own scheduled tests, which would make every key look used.
-    last_opened_at = models.DateTimeField(_("last opened"), null=True)
-    last_used_at = models.DateTimeField(_("last used"), null=True)
-
-    objects = CredentialQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("credential")
-        verbose_name_plural = _("credentials")
-        constraints = [
-            models.UniqueConstraint(
-                fields=["connection"], condition=Q(state="active"), name="one_active_key"
-            ),
-            models.UniqueConstraint(
-                fields=["connection"], condition=Q(state="pending"), name="one_pending_key"
-            ),
-            models.CheckConstraint(
-                condition=~Q(state="retired") | Q(sealed__isnull=True),
-                name="a_retired_key_is_destroyed",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"…{self.hint}"
+    def use_stopped(self) -> bool:
+        """By an incident. Known of connections from `for_list`, whose pages say so."""
+        return bool(getattr(self, "stopped", False))
 
     @property
-    def binding(self) -> str:
-        """What the sealed value is tied to (vault.py)."""
-        return f"{self.connection.owner_id}|{self.pk}|{self.revision}"
+    def works(self) -> bool:
+        return self.status in {self.Status.CONNECTED, self.Status.WARNINGS}
 
 
 LEASE = timedelta(seconds=45)  # of a test that runs: it ends itself after 30 s
 
 
-def lapsed(now: datetime) -> Q:
+def lapsed(now: datetime, lease: timedelta = LEASE) -> Q:
     """Leases that have run out, or are longer than any: by a clock that was wrong."""
-    return Q(lease_until__lt=now) | Q(lease_until__gt=now + LEASE)
+    return Q(lease_until__lt=now) | Q(lease_until__gt=now + lease)
 
 
 class ConnectionTestQuerySet(models.QuerySet["ConnectionTest"]):
@@ -276,7 +299,9 @@ class ConnectionTestQuerySet(models.QuerySet["ConnectionTest"]):
         return self.claimable().unpaused().filter(long_ago).order_by("queued_at")
 
     def unpaused(self) -> ConnectionTestQuerySet:
-        return self.filter(connection__paused_at=None, connection__exchange__paused=False)
+        """Tests that may be made now: nobody paused them, and no incident stops them."""
+        free = self.filter(connection__paused_at=None, connection__exchange__paused=False)
+        return free.filter(stops().outside("connection__"))
 
 
 class ConnectionTest(models.Model):
@@ -326,7 +351,9 @@ class ConnectionTest(models.Model):
     uid = models.CharField(_("account"), max_length=64, blank=True)
     site = models.CharField(_("site"), max_length=20, blank=True)
     label = models.CharField(_("key's label"), max_length=100, blank=True)
+    # What was on the accounts that were read, and which those were: balances.py reads both.
     balances = models.JSONField(_("balances"), default=list)
+    balances_of = models.JSONField(_("accounts read"), default=list)
     skew_ms = models.BigIntegerField(null=True)
 
     objects = ConnectionTestQuerySet.as_manager()
@@ -349,6 +376,24 @@ class ConnectionTest(models.Model):
                 fields=["queued_at"],
                 condition=Q(status__in=("queued", "running")),
                 name="open_tests",
+            ),
+            # The desk's list and counting.py; then what the list is filtered by, but for what
+            # most tests are.
+            models.Index(fields=["-finished_at"], name="tests_by_end"),
+            models.Index(
+                fields=["outcome", "-finished_at"],
+                condition=~Q(outcome="connected"),
+                name="tests_by_outcome",
+            ),
+            models.Index(
+                fields=["problem", "-finished_at"],
+                condition=~Q(problem=""),
+                name="tests_by_problem",
+            ),
+            models.Index(
+                fields=["reason", "-finished_at"],
+                condition=~Q(reason="scheduled"),
+                name="tests_by_reason",
             ),
         ]
 

@@ -18,9 +18,9 @@ from django.db import transaction
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from .history import zone_of
 from .models import Notice, NoticeChannel, NoticeDelivery, NoticePreferences
-from .notices import Kind
+from .notices import ALWAYS, Kind
+from .presentation import zone_of
 
 BATCH = 100  # owners who are told in one transaction: whoever changes something waits for its end
 MOST_OWNERS = 20_000  # of one run
@@ -49,9 +49,16 @@ class _Person:
     preferences: NoticePreferences
     zone: tzinfo
     ways: tuple[UUID | None, ...]  # chat services; None stands for e-mail
+    has_email: bool
 
     def wants(self, kind: str) -> bool:
-        return bool(self.ways) and (kind == Kind.TEST or self.preferences.wants(kind))
+        return bool(self.ways_for(kind)) and self.preferences.wants(kind)
+
+    def ways_for(self, kind: str) -> tuple[UUID | None, ...]:
+        """A key that may have leaked is told by e-mail too, whatever is switched off."""
+        if kind == Kind.INCIDENT and self.has_email and None not in self.ways:
+            return (None, *self.ways)
+        return self.ways
 
 
 def make(
@@ -89,11 +96,11 @@ def make_all(drafts: Iterable[Draft], *, now: datetime) -> list[Notice]:
             NoticeDelivery(
                 notice=notice,
                 channel_id=way,
-                due_at=when(person.preferences, person.zone, urgent=notice.urgent, now=now),
+                due_at=due(notice, person.preferences, person.zone, now=now),
             )
             for notice in notices
             for person in (people[notice.user_id],)
-            for way in person.ways
+            for way in person.ways_for(notice.kind)
         )
     return notices
 
@@ -137,6 +144,13 @@ def each_batch(
         if monotonic() >= ends:
             break
     return done
+
+
+def due(notice: Notice, preferences: NoticePreferences, zone: tzinfo, *, now: datetime) -> datetime:
+    """When it may be sent. No quiet hour holds up what is always told."""
+    if notice.kind in ALWAYS:
+        return now
+    return when(preferences, zone, urgent=notice.urgent, now=now)
 
 
 def when(preferences: NoticePreferences, zone: tzinfo, *, urgent: bool, now: datetime) -> datetime:
@@ -194,7 +208,7 @@ def _people(ids: Collection[int]) -> dict[int, _Person]:
 def _person(user: Any, channels: list[UUID | None]) -> _Person:
     preferences = getattr(user, "notice_preferences", None) or NoticePreferences(user=user)
     by_email = [None] if preferences.by_email and user.email else []
-    return _Person(preferences, zone_of(user), (*by_email, *channels))
+    return _Person(preferences, zone_of(user), (*by_email, *channels), bool(user.email))
 
 
 def _wanted(draft: Draft, people: dict[int, _Person]) -> bool:

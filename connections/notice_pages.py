@@ -23,10 +23,12 @@ ICONS = {
     Kind.RECOVERY: ("check", "green"),
     Kind.EXPIRY: ("clock", "yellow"),
     Kind.FINDING: ("shield-x", "orange"),
+    Kind.REPLACE: ("support", "orange"),
     Kind.OUTAGE: ("cloud-off", "secondary"),
     Kind.WEEKLY: ("list-check", "secondary"),
     Kind.STAFF_DAILY: ("support", "secondary"),
     Kind.TEST: ("info", "blue"),
+    Kind.INCIDENT: ("shield-x", "red"),
 }
 Status = NoticeDelivery.Status
 

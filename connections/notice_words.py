@@ -14,6 +14,7 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 
+from . import exchanges
 from .models import Connection, Finding, Outage
 from .notice_making import one_line
 from .presentation import Explanation, explain
@@ -58,9 +59,35 @@ def recovered(connection: Connection) -> Said:
             gettext("%(name)s works again. Its test has passed.") % {"name": name},
             facts(connection),
             _running(at_risk(connection)),
+            _waiting(connection),
             gettext("Look at your orders and positions: nothing was done while it did not work.")
             if at_risk(connection)
             else gettext("There is nothing for you to do."),
+        ),
+    )
+
+
+def replace_asked(connection: Connection) -> Said:
+    """Support looked at it, and only its owner can mend it."""
+    name = one_line(connection.name)
+    known = exchanges.EXCHANGES.get(connection.exchange_id)
+    return Said(
+        gettext("%(name)s: please replace its API key") % {"name": name},
+        paragraphs(
+            gettext("Support has looked at %(name)s. It needs a new API key from you.")
+            % {"name": name},
+            facts(connection),
+            _advice(
+                (
+                    gettext("Create a new key at %(exchange)s, as the page of the connection says.")
+                    % {"exchange": connection.place},
+                    gettext("Choose Replace key there and paste the new one."),
+                    gettext("Delete the old key at %(exchange)s once the new one has passed.")
+                    % {"exchange": connection.place},
+                )
+            ),
+            _keys_page(connection, known.key_page if known else ""),
+            gettext("Nobody of support will ever ask you for the key itself."),
         ),
     )
 
@@ -216,6 +243,15 @@ def _stopped(strategies: Sequence[str]) -> str:
         return ""
     return gettext("Strategies that cannot trade until it works again: %(names)s.") % {
         "names": listed(strategies)
+    }
+
+
+def _waiting(connection: Connection) -> str:
+    names = [one_line(each.name) for each in connection.strategies.all() if each.suspended_at]
+    if not names:
+        return ""
+    return gettext("Suspended strategies: %(names)s. Enable them again on their pages.") % {
+        "names": listed(names)
     }
 
 

@@ -19,16 +19,22 @@ from . import vault
 
 
 class Kind(models.TextChoices):
-    """What a notice is about. People switch each of them, but for the test, on and off."""
+    """What a notice is about. People switch each of them on and off, but for the last two."""
 
     BREAK = "break", _("A connection stops working")
     RECOVERY = "recovery", _("A connection works again")
+    SUSPENDED = "suspended", _("A strategy is suspended")
     EXPIRY = "expiry", _("A key is about to end")
     FINDING = "finding", _("A new finding, high or critical")
+    REPLACE = "replace", _("Support asks you to replace a key")
     OUTAGE = "outage", _("An exchange is down, and up again")
     WEEKLY = "weekly", _("Weekly summary")
     STAFF_DAILY = "staff_daily", _("Daily summary of the support desk")
     TEST = "test", _("Test")
+    INCIDENT = "incident", _("Keys that may have leaked")
+
+
+ALWAYS = (Kind.TEST, Kind.INCIDENT)
 
 
 class NoticePreferences(models.Model):
@@ -63,7 +69,7 @@ class NoticePreferences(models.Model):
         return str(self.user)
 
     def wants(self, kind: str) -> bool:
-        return kind not in self.off
+        return kind not in self.off or kind in ALWAYS
 
 
 class NoticeChannel(models.Model):
@@ -84,6 +90,7 @@ class NoticeChannel(models.Model):
     class Meta:
         verbose_name = _("chat service")
         verbose_name_plural = _("chat services")
+        default_permissions = ()  # as with credentials
         ordering = ("created_at",)
         constraints = [
             models.UniqueConstraint(
@@ -123,7 +130,10 @@ class Notice(models.Model):
         verbose_name_plural = _("notices")
         ordering = ("-made_at",)
         constraints = [models.UniqueConstraint(fields=["user", "key"], name="one_notice_per_key")]
-        indexes = [models.Index(fields=["user", "-made_at"], name="notices_of_user")]
+        indexes = [
+            models.Index(fields=["user", "-made_at"], name="notices_of_user"),
+            models.Index(fields=["-made_at"], name="newest_notices"),  # the desk's list
+        ]
 
     def __str__(self) -> str:
         return self.subject

@@ -17,11 +17,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from . import notice_words
-from .exchanges.problems import PROBLEMS
-from .history import zone_of
+from .exchanges.problems import MAY_PASS
 from .models import Connection, Credential, Notice, Outage, Thresholds
 from .notice_making import BATCH, RUN_S, Draft, each_batch, make_all
 from .notices import Kind
+from .presentation import zone_of
 
 # What counts is what the tests of the last half hour say: the others, tested once a day, say
 # nothing about now. Most of them fail a quarter of an hour after an exchange went away, before
@@ -29,7 +29,6 @@ from .notices import Kind
 WINDOW = timedelta(minutes=30)
 # So long after an outage every connection that failed in it has been tested again.
 AFTERMATH = timedelta(minutes=90)
-SOFT = tuple(code for code, problem in PROBLEMS.items() if problem.may_pass)
 AWAY = Q(status=Connection.Status.FAILED, problem="unavailable")
 
 
@@ -60,11 +59,10 @@ def troubled(now: datetime) -> QuerySet[Outage, str]:
 
 def connections_to_tell() -> QuerySet[Connection]:
     """With all that is said of them."""
-    active = Credential.objects.filter(state=Credential.State.ACTIVE).defer("sealed")
     return (
         Connection.objects.filter(paused_at=None)
         .select_related("exchange", "owner")
-        .prefetch_related(Prefetch("credentials", active), "strategies")
+        .prefetch_related(Prefetch("credentials", Credential.objects.active()), "strategies")
         .order_by("owner_id", "name")
     )
 
@@ -152,7 +150,7 @@ def _tell_of_the_end(outage: Outage, owners: list[int], now: datetime) -> int:
     failing = (
         Connection.objects.filter(exchange=outage.exchange, paused_at=None)
         .exclude(failing_since=None)
-        .exclude(problem__in=SOFT)
+        .exclude(problem__in=MAY_PASS)
         .select_related("exchange")
         .order_by("name")
     )

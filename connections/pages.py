@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.core.paginator import Page, Paginator
@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from . import exchanges, finding_pages, services
+from .balance_pages import Balances, balances_of
 from .exchanges.base import Permissions
 from .finding_pages import Standing
 from .history import Day, strips
@@ -33,6 +34,8 @@ from .presentation import (
     yes_no_unknown,
 )
 
+BALANCES = ("balances", "balances_of")  # long, and shown with one test alone
+DESTROYED, RETIRED = "key_destroyed", Credential.State.RETIRED  # by an incident
 WAITING_LONG = timedelta(seconds=4)
 HISTORY_SHOWN = 20
 TESTS_PER_PAGE = 25
@@ -77,7 +80,7 @@ class Panel:
     marks: list[PermissionMark]
     ready_for: str
     ip_word: str
-    balances: list[dict[str, str]]
+    balances: Balances | None
     polling: bool
     waiting_long: bool
     again_in: int
@@ -143,7 +146,18 @@ def summary(
 def latest_panel(connection: Connection) -> Panel:
     """The panel of the newest test, with what the owner can do next."""
     tests = connection.tests.select_related("connection__exchange", "credential")
-    return panel(connection, tests.defer("credential__sealed").first())
+    newest = panel(connection, tests.defer("credential__sealed").first())
+    key = newest.test.credential if newest.test else None
+    destroyed = connection.problem == DESTROYED and (key is None or key.state == RETIRED)
+    if not (connection.use_stopped or destroyed):
+        return newest
+    # What the last test found is no promise now.
+    status = status_of(connection, testing=False)
+    shown = replace(newest, status=status, ready_for="", balances=None, marks=[], warnings=[])
+    if destroyed:
+        why = explain(DESTROYED, connection.exchange_id)
+        return replace(shown, explanation=why, causes=[], lines=[])
+    return shown
 
 
 def panel(connection: Connection, test: ConnectionTest | None) -> Panel:
@@ -160,7 +174,7 @@ def panel(connection: Connection, test: ConnectionTest | None) -> Panel:
         marks=permission_marks(permissions) if finished else [],
         ready_for=ready_for(permissions) if test and test.outcome in WORKING else "",
         ip_word=yes_no_unknown(test.ip_restricted) if test else "",
-        balances=test.balances if test else [],
+        balances=balances_of(test) if test and finished else None,
         polling=bool(test and test.is_open),
         waiting_long=_waits_long(test),
         again_in=services.seconds_to_wait(connection),
@@ -186,7 +200,7 @@ def all_tests(
 
 def _tests(connection: Connection) -> QuerySet[ConnectionTest]:
     found = connection.tests.select_related("requested_by", "connection__exchange")
-    return found.defer("steps", "permissions", "balances").order_by("-queued_at", "pk")
+    return found.defer("steps", "permissions", *BALANCES).order_by("-queued_at", "pk")
 
 
 def history_line(connection: Connection, test: ConnectionTest) -> HistoryLine:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from . import exchanges
+from . import egress, exchanges
 from .exchanges.base import STEPS, Exchange, Known, Permissions, StepName
 from .exchanges.problems import ALL
 from .models import Connection, ConnectionTest
@@ -105,6 +106,9 @@ def status_of(connection: Connection, *, testing: bool) -> Status:
         return Status(
             gettext("Paused"), "secondary", "pause", gettext("You paused it. Nothing uses its key.")
         )
+    if connection.use_stopped:
+        sentence = gettext("BackFuture has stopped using this key because of an incident.")
+        return Status(gettext("Stopped"), "red", "shield-x", sentence)
     if testing:
         return Status(gettext("Testing"), "blue", "refresh", gettext("The test is under way."))
     if connection.suspicion and connection.next_test_at:
@@ -161,6 +165,14 @@ def _not_working(connection: Connection) -> Status:
     return Status(word, "red", "alert", problem.cause)
 
 
+def zone_of(user: Any) -> tzinfo:
+    """The zone in which a person is shown times; UTC where theirs is not known here."""
+    try:
+        return ZoneInfo(user.time_zone)
+    except (AttributeError, LookupError, ValueError, OSError):
+        return UTC
+
+
 def days_left(moment: datetime | None) -> int | None:
     """Days until `moment`, the last one counted whole; negative when it is past, None when there
     is no moment."""
@@ -176,11 +188,9 @@ def explain(code: str, exchange_code: str, *, seen_ip: str = "") -> Explanation:
     exchange = exchanges.EXCHANGES.get(exchange_code)
     if exchange and code in exchange.words:
         problem = exchange.words[code].over(problem)
-    facts = {
-        "exchange": exchanges.name_of(exchange_code),
-        "ip": seen_ip,
-        "server_ips": server_ips(exchange) or seen_ip or gettext("(ask the operator)"),
-    }
+    facts = {"exchange": exchanges.name_of(exchange_code), "ip": seen_ip}
+    if any("{server_ips}" in text for text in (problem.cause, *problem.advice)):
+        facts["server_ips"] = server_ips(exchange) or seen_ip or gettext("(ask the operator)")
     cause = gettext(problem.cause).format(**facts)
     if seen_ip and code == "ip_not_allowed":
         cause += " " + gettext("It saw the address {ip}.").format(**facts)
@@ -200,7 +210,9 @@ def explain_all(codes: Iterable[str], exchange_code: str) -> list[Explanation]:
 
 def server_ips(exchange: Exchange | None) -> str:
     """Our addresses in the form the exchange's page accepts, without blanks; "" if unknown."""
-    return (exchange.ip_separator if exchange else ",").join(settings.SERVER_IPS)
+    if exchange is None:
+        return ",".join(settings.SERVER_IPS)
+    return exchange.ip_separator.join(egress.addresses(exchange.code))
 
 
 def ready_for(permissions: Permissions) -> str:

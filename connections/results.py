@@ -13,8 +13,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from . import schedule, services
-from .exchanges.base import KeyReport
+from . import hooks, replacing, schedule
+from .exchanges.base import Account, Balance, KeyReport
 from .exchanges.problems import may_pass
 from .models import Connection, ConnectionTest, Credential, Thresholds
 
@@ -47,15 +47,18 @@ def write(
             return
         connection = key.connection
         report = _narrowed(report, key)
-        if key.state == Credential.State.PENDING:
-            report = _of_the_same_account(connection, report)
+        account = connection.uid
+        is_new = key.state == Credential.State.PENDING
+        if is_new:
+            report = replacing.judged(connection, key, report, uid=storable(report.facts.uid))
         if not mine(test).update(**storable(_as_fields(report)), finished_at=now):
             return
-        if key.state == Credential.State.PENDING and report.outcome in {"connected", "warnings"}:
-            _promote(connection, key)
+        if is_new and report.works:
+            replacing.take_over(connection, key, now)
             # What was known of the key before says nothing about this one.
             connection.key_created_at, connection.retries = None, 0
         _apply(connection, key, report, now, every)
+        hooks.tested(connection, now, bool(account) and connection.uid != account)
 
 
 def period() -> timedelta:
@@ -90,24 +93,6 @@ def _narrowed(report: KeyReport, key: Credential) -> KeyReport:
     return replace(report, causes=left)
 
 
-def _of_the_same_account(connection: Connection, report: KeyReport) -> KeyReport:
-    """A new key must be of the connection's account; where that cannot be told, it is said."""
-    if not connection.uid or report.outcome not in {"connected", "warnings"}:
-        return report
-    if not report.facts.uid:
-        warnings = (*report.warnings, "account_unknown")
-        return replace(report, outcome="warnings", warnings=warnings)
-    if report.facts.uid == connection.uid:
-        return report
-    return KeyReport("failed", report.steps, problem="different_account", facts=report.facts)
-
-
-def _promote(connection: Connection, key: Credential) -> None:
-    services.retire_active_key(connection)
-    key.state = Credential.State.ACTIVE
-    Credential.objects.filter(pk=key.pk).update(state=key.state)
-
-
 def _apply(
     connection: Connection, key: Credential, report: KeyReport, now: datetime, every: timedelta
 ) -> None:
@@ -140,7 +125,7 @@ def _next_test(
 def _believed(connection: Connection, report: KeyReport, now: datetime) -> dict[str, Any]:
     """A failure that may pass says nothing about the key, so what was known of it stands. Any
     other failure of a key that worked has to happen twice."""
-    works = report.outcome in {"connected", "warnings"}
+    works = report.works
     verdict = {
         "status": report.outcome,
         "problem": _problem_of(report),
@@ -179,6 +164,14 @@ def _known(report: KeyReport) -> dict[str, Any]:
     }
 
 
+def _stored(row: Balance | Account) -> dict[str, Any]:
+    """As JSON takes it, and as balances.py reads it."""
+    values = {name: getattr(row, name) for name in row.__slots__}
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
+    }
+
+
 def _as_fields(report: KeyReport) -> dict[str, Any]:
     facts = report.facts
     return {
@@ -193,10 +186,8 @@ def _as_fields(report: KeyReport) -> dict[str, Any]:
         "key_created_at": facts.created_at,
         "uid": facts.uid,
         "label": facts.label,
-        "balances": [
-            {name: getattr(balance, name) for name in balance.__slots__}
-            for balance in report.balances
-        ],
+        "balances": [_stored(balance) for balance in report.balances],
+        "balances_of": [_stored(account) for account in report.accounts],
         "skew_ms": report.skew_ms,
         **_known(report),
     }

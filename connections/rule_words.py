@@ -294,6 +294,24 @@ def _never_tested(told: Told) -> Said:
     )
 
 
+def _delisted_pair(told: Told) -> Said:
+    what = ngettext(
+        "%(exchange)s does not trade %(count)d pair of an enabled strategy at present: %(pairs)s. "
+        "It was taken off the list or halted.",
+        "%(exchange)s does not trade %(count)d pairs of enabled strategies at present, among them "
+        "%(pairs)s. They were taken off the list or halted.",
+        told.finding.amount,
+    )
+    pairs = told.finding.detail.replace(",", ", ")
+    said = [told.say(what, count=told.finding.amount, pairs=pairs)]
+    said.append(gettext("No order is placed there, and what is open may be closed by force."))
+    return " ".join(said), (
+        told.say(gettext("Look at %(exchange)s for positions and orders in it, and close them.")),
+        gettext("Then take the pair out of the strategy, or switch the strategy off."),
+        gettext("If trading goes on there, this finding resolves itself within a day."),
+    )
+
+
 SAY: dict[str, Callable[[Told], Said]] = {
     "withdraw_enabled": _withdraw_enabled,
     "transfer_enabled": _transfer_enabled,
@@ -309,4 +327,5 @@ SAY: dict[str, Callable[[Told], Said]] = {
     "excess_permissions": _excess_permissions,
     "failing": _failing,
     "never_tested": _never_tested,
+    "delisted_pair": _delisted_pair,
 }

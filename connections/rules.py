@@ -58,10 +58,11 @@ RULES = _catalogue(
     Rule("excess_permissions", _("More rights than its strategies need"), (WARNING,)),
     Rule("failing", _("The connection fails"), (HIGH,)),
     Rule("never_tested", _("Never tested"), (WARNING,)),
+    Rule("delisted_pair", _("A pair is not traded any more"), (HIGH,)),
 )
 
 # What is read from the key. A failed test that tells nothing of it settles none of these: a key
-# that could withdraw before it stopped working is not safe now.
+# that could withdraw before it stopped working is not safe now. Nor does a key not tested yet.
 READ_FROM_THE_KEY = (
     "withdraw_enabled",
     "transfer_enabled",

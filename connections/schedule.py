@@ -15,6 +15,7 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from .exchanges import EXCHANGES
 from .exchanges.problems import may_pass
+from .incidents import stops
 from .models import (
     Connection,
     ConnectionQuerySet,
@@ -94,7 +95,7 @@ def _spread(connection_id: UUID, every: timedelta) -> timedelta:
 def due(now: datetime) -> ConnectionQuerySet:
     """Those with an open test have theirs: it sets the next time."""
     tested = ConnectionTest.objects.open().filter(connection=OuterRef("pk"))
-    ready = Connection.objects.filter(paused_at=None, exchange__paused=False)
+    ready = Connection.objects.filter(stops().outside(), paused_at=None, exchange__paused=False)
     return ready.filter(~Exists(tested), next_test_at__lte=now)
 
 

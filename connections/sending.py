@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,10 +20,10 @@ from django.db.models import F, Q, QuerySet
 
 from . import chats, mails, vault
 from .events import AccessEvent, event
-from .history import zone_of
-from .models import NoticeChannel, NoticeDelivery
-from .notice_making import when
+from .models import NoticeChannel, NoticeDelivery, lapsed
+from .notice_making import due
 from .notices import preferences_of
+from .presentation import zone_of
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def send_due(*, now: datetime, seconds: float = RUN_S) -> int:
     """How many were sent. Safe on any number of workers at once."""
     ends = time.monotonic() + seconds
     sent = 0
-    with mails.Server() as server, ThreadPoolExecutor(AT_ONCE) as pool:
+    with closing(mails.Server()) as server, ThreadPoolExecutor(AT_ONCE) as pool:
         while time.monotonic() < ends:
             talks = [_begin(pool, delivery) for delivery in _claimed_chats(now)]
             for delivery in _claimed_mails(now, server, ends):
@@ -53,7 +54,7 @@ def send_due(*, now: datetime, seconds: float = RUN_S) -> int:
 
 
 def _due(now: datetime) -> QuerySet[NoticeDelivery]:
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    free = Q(lease_until=None) | lapsed(now, LEASE)
     return NoticeDelivery.objects.filter(free, status=Status.WAITING, due_at__lte=now)
 
 
@@ -146,8 +147,7 @@ def _again(delivery: NoticeDelivery, now: datetime) -> datetime:
     """After a wait that grows, and after quiet hours."""
     user = delivery.notice.user
     later = now + WAITS[delivery.tries - 1]
-    urgent = delivery.notice.urgent
-    return when(preferences_of(user), zone_of(user), urgent=urgent, now=later)
+    return due(delivery.notice, preferences_of(user), zone_of(user), now=later)
 
 
 def _note(channel_id: UUID, problem: str, now: datetime) -> None:

@@ -1,4 +1,5 @@
-"""What can be done with a connection. Plain functions for views, admin, tasks and commands.
+"""What can be done with a connection. Plain functions for views, admin, tasks and commands. What
+concerns a change of its key is in replacing.py.
 
 Nothing in here opens a key: that is the worker's half (worker.py).
 """
@@ -12,22 +13,27 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.translation import gettext
 
-from . import exchanges, vault
+from . import exchanges, hooks, vault
 from .events import AccessEvent, record
 from .exchanges.base import Credentials, Exchange
-from .models import Connection, ConnectionTest, Credential
+from .incidents import stops
+from .models import (
+    Connection,
+    ConnectionQuerySet,
+    ConnectionTest,
+    Credential,
+    CredentialQuerySet,
+)
 from .models import Exchange as ExchangeRow
 
 Kind = AccessEvent.Kind
 
 PAUSE_BETWEEN_TESTS = timedelta(seconds=10)
-TRIES_PER_MINUTE = 6  # tests that new keys may ask for beside the pace above
 
 
 class TooSoon(Exception):
-    """The last test was asked for only just now; `seconds` to wait."""
+    """Something was asked for only just now, or too often; `seconds` to wait."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"wait {seconds} s")
@@ -36,6 +42,10 @@ class TooSoon(Exception):
 
 class Paused(Exception):
     """The connection (or, by staff, its exchange) is paused: its key must not be used."""
+
+
+class Stopped(Paused):
+    """An incident stops the use of such keys: none is tested, and none is taken."""
 
 
 class SameKey(Exception):
@@ -61,12 +71,15 @@ def suggest_name(owner: Any, exchange: Exchange) -> str:
 
 
 def connection_with_key(owner: Any, exchange: str, credentials: Credentials) -> Connection | None:
-    """The owner's connection that already uses this key, found by its fingerprint."""
-    return Connection.objects.filter(
-        owner=owner,
-        credentials__fingerprint=vault.fingerprint(exchange, credentials.api_key),
-        credentials__state__in=(Credential.State.ACTIVE, Credential.State.PENDING),
-    ).first()
+    """The owner's connection that already uses this key. One that was replaced is not used, even
+    while it is kept."""
+    return with_fingerprint(owner, vault.fingerprint(exchange, credentials.api_key)).first()
+
+
+def with_fingerprint(owner: Any, fingerprint: str) -> ConnectionQuerySet:
+    """The owner's connections that use the key of this fingerprint."""
+    keys = Credential.objects.in_use().filter(fingerprint=fingerprint)
+    return Connection.objects.filter(owner=owner, pk__in=keys.values("connection"))
 
 
 def connect(
@@ -75,52 +88,21 @@ def connect(
     """Saves a new connection with its sealed key and asks for its first test.
 
     No test is made while staff have paused the exchange; it follows when they resume it.
-    Raises SameKey and NameTaken; nothing is saved then.
+    Raises SameKey, NameTaken and Stopped; nothing is saved then.
     """
     try:
         with transaction.atomic():
-            _lock_owner(owner)
+            lock_owner(owner)
             if existing := connection_with_key(owner, exchange.code, credentials):
                 raise SameKey(existing)
             connection = Connection.objects.create(
                 owner=owner, exchange=exchange, name=name, next_test_at=timezone.now()
             )
-            key = _store_key(connection, credentials, Credential.State.ACTIVE)
+            key = store_key(connection, credentials, Credential.State.ACTIVE)
             record(Kind.KEY_ENTERED, connection=connection, key=key, actor=owner)
-            return connection, _first_test(connection, key, owner)
+            return connection, queue_at_once(connection, key, owner)
     except IntegrityError:
         raise NameTaken from None
-
-
-def replace_key(
-    connection: Connection, *, by: Any, credentials: Credentials
-) -> ConnectionTest | None:
-    """Stores a new key beside the one in use and asks for its test. The old key stays in use
-    until the new one passes (results.py swaps them). Raises SameKey, and TooSoon when many keys
-    were tried within a minute."""
-    with transaction.atomic():
-        _lock_owner(connection.owner)
-        _lock(connection)
-        existing = connection_with_key(connection.owner, connection.exchange_id, credentials)
-        if existing and existing != connection:
-            raise SameKey(existing)
-        _keep_tries_few(connection)
-        _drop_open_tests(connection)
-        _discard_pending(connection, by)
-        key = _store_key(connection, credentials, Credential.State.PENDING)
-        # Failures of the old key are no reason to wait long with the new one.
-        Connection.objects.filter(pk=connection.pk).update(retries=0)
-        record(Kind.KEY_REPLACED, connection=connection, key=key, actor=by)
-        return _first_test(connection, key, by)
-
-
-def discard_new_key(connection: Connection, *, by: Any) -> bool:
-    """Destroys the new key that has not passed; the one in use stays."""
-    with transaction.atomic():
-        _lock(connection)
-        _drop_open_tests(connection, credential__state=Credential.State.PENDING)
-        _make_due(connection, ~Q(suspicion=""))
-        return _discard_pending(connection, by)
 
 
 def request_test(
@@ -128,16 +110,18 @@ def request_test(
 ) -> ConnectionTest:
     """Asks for a test of the new key where there is one, else of the key in use.
 
-    Asking twice makes one test. Raises Paused, and TooSoon within 10 s of the last request.
+    Asking twice makes one test. Raises Paused, Stopped, and TooSoon within 10 s of the last
+    request.
     """
     if connection.paused_at or connection.exchange.paused:
         raise Paused
     with transaction.atomic():
-        _lock(connection)
+        lock(connection)
+        refuse_if_stopped(owner=connection.owner, exchange=connection.exchange_id)
         if open_test := connection.tests.open().first():
             return open_test
         _keep_pace(connection)
-        return _queue(connection, key_to_test(connection), by, reason)
+        return queue_test(connection, key_to_test(connection), by, reason)
 
 
 def key_to_test(connection: Connection) -> Credential:
@@ -149,30 +133,30 @@ def key_to_test(connection: Connection) -> Credential:
     return key
 
 
-def rename(connection: Connection, name: str, *, by: Any) -> None:
+def rename(connection: Connection, name: str, *, by: Any, why: str = "") -> None:
     """Raises NameTaken."""
     try:
         with transaction.atomic():
             Connection.objects.filter(pk=connection.pk).update(name=name)
-            record(Kind.RENAMED, connection=connection, actor=by)
+            record(Kind.RENAMED, connection=connection, actor=by, why=why)
     except IntegrityError:
         raise NameTaken from None
     connection.name = name
 
 
-def pause(connection: Connection, *, by: Any) -> None:
+def pause(connection: Connection, *, by: Any, why: str = "") -> None:
     """Nothing uses the key from here on; a test under way is dropped."""
     with transaction.atomic():
-        _lock(connection)
+        lock(connection)
         paused = Connection.objects.filter(pk=connection.pk, paused_at=None).update(
             paused_at=timezone.now(), next_test_at=None
         )
         if paused:
-            record(Kind.PAUSED, connection=connection, actor=by)
-        _drop_open_tests(connection)
+            record(Kind.PAUSED, connection=connection, actor=by, why=why)
+        drop_open_tests(connection)
 
 
-def resume(connection: Connection, *, by: Any) -> ConnectionTest | None:
+def resume(connection: Connection, *, by: Any, why: str = "") -> ConnectionTest | None:
     """Ends a pause and asks for a test, since much may have changed meanwhile."""
     with transaction.atomic():
         if (
@@ -180,7 +164,7 @@ def resume(connection: Connection, *, by: Any) -> ConnectionTest | None:
             .exclude(paused_at=None)
             .update(paused_at=None, next_test_at=timezone.now() + PAUSE_BETWEEN_TESTS)
         ):
-            record(Kind.RESUMED, connection=connection, actor=by)
+            record(Kind.RESUMED, connection=connection, actor=by, why=why)
     connection.refresh_from_db(fields=["paused_at"])
     try:
         return request_test(connection, by=by, reason=ConnectionTest.Reason.USER)
@@ -191,11 +175,13 @@ def resume(connection: Connection, *, by: Any) -> ConnectionTest | None:
 def delete(connection: Connection, *, by: Any) -> None:
     """Deletes the connection and destroys its sealed keys. The key at the exchange lives on."""
     with transaction.atomic():
-        _lock(connection)
-        _drop_open_tests(connection)
-        for key in connection.credentials.in_use().defer("sealed") or (None,):
+        lock(connection)
+        drop_open_tests(connection)
+        keys = connection.credentials.not_destroyed()
+        for key in keys.defer("sealed") or (None,):
             record(Kind.CONNECTION_DELETED, connection=connection, key=key, actor=by)
-        _retire(connection.credentials.in_use())
+        retire(keys)
+        hooks.removed(connection, by)
         connection.delete()
 
 
@@ -211,43 +197,51 @@ def seconds_to_wait(connection: Connection) -> int:
     return max(0, -int(-left // 1))
 
 
+def refuse_if_stopped(*, owner: Any, exchange: str) -> None:
+    if stops().hold(exchange=exchange, owner=owner.pk):
+        raise Stopped
+
+
 def _keep_pace(connection: Connection) -> None:
     if seconds := seconds_to_wait(connection):
         raise TooSoon(seconds)
 
 
-def _keep_tries_few(connection: Connection) -> None:
-    last_minute = timezone.now() - timedelta(minutes=1)
-    if connection.tests.filter(queued_at__gt=last_minute).count() >= TRIES_PER_MINUTE:
-        raise TooSoon(60)
-
-
-def _lock(connection: Connection) -> None:
+def lock(connection: Connection) -> None:
     """Until the end of the transaction, before anything else in it: whoever changes a connection,
     its keys and its tests takes this lock first, the worker included. Not the key's lock: events
     refer to the row, and two people's events must not wait for each other crosswise."""
     Connection.objects.select_for_update(no_key=True).get(pk=connection.pk)
 
 
-def _lock_owner(owner: Any) -> None:
-    """Two requests of one user cannot save the same key, or the same name, at once."""
+def lock_owner(owner: Any) -> None:
+    """Until the end of the transaction: two requests of one user cannot save the same key, or the
+    same name, at once."""
     get_user_model().objects.select_for_update(no_key=True).filter(pk=owner.pk).first()
 
 
-def _first_test(connection: Connection, key: Credential, by: Any) -> ConnectionTest | None:
+def queue_at_once(
+    connection: Connection,
+    key: Credential,
+    by: Any,
+    reason: ConnectionTest.Reason = ConnectionTest.Reason.NEW_KEY,
+) -> ConnectionTest | None:
+    """Whatever was asked for just now. While it is paused none is made: it follows by itself.
+    Raises Stopped."""
+    refuse_if_stopped(owner=connection.owner, exchange=connection.exchange_id)
     if connection.paused_at or connection.exchange.paused:
-        _make_due(connection)
+        make_due(connection)
         return None
-    return _queue(connection, key, by, ConnectionTest.Reason.NEW_KEY)
+    return queue_test(connection, key, by, reason)
 
 
-def _make_due(connection: Connection, *where: Q) -> None:
+def make_due(connection: Connection, *where: Q) -> None:
     """To be tested by itself (sweep.py). While it is paused it has no such time."""
     mine = Connection.objects.filter(*where, pk=connection.pk, paused_at=None)
     mine.update(next_test_at=timezone.now())
 
 
-def _queue(
+def queue_test(
     connection: Connection, key: Credential, by: Any, reason: ConnectionTest.Reason
 ) -> ConnectionTest:
     try:
@@ -259,7 +253,7 @@ def _queue(
         return connection.tests.open().get()
 
 
-def _store_key(
+def store_key(
     connection: Connection, credentials: Credentials, state: Credential.State
 ) -> Credential:
     key = Credential(
@@ -273,31 +267,17 @@ def _store_key(
     return key
 
 
-def _drop_open_tests(connection: Connection, **which: Any) -> None:
+def drop_open_tests(connection: Connection, **which: Any) -> None:
     """A worker that is still at one finds its fence gone and its result is dropped."""
     connection.tests.open().filter(**which).update(
         status=ConnectionTest.Status.DONE, finished_at=timezone.now(), fence=F("fence") + 1
     )
 
 
-def _discard_pending(connection: Connection, by: Any) -> bool:
-    pending = connection.credentials.filter(state=Credential.State.PENDING)
-    for key in pending.defer("sealed"):
-        record(Kind.KEY_DISCARDED, connection=connection, key=key, actor=by)
-    return _retire(pending)
-
-
-def _retire(keys: Any) -> bool:
-    """Destroys sealed values for good."""
-    return bool(keys.update(state=Credential.State.RETIRED, sealed=None, retired_at=timezone.now()))
-
-
-def retire_active_key(connection: Connection) -> None:
-    """The new key has passed: the old one is destroyed."""
-    active = connection.credentials.filter(state=Credential.State.ACTIVE)
-    for key in active.defer("sealed"):
-        record(Kind.KEY_DESTROYED, connection=connection, key=key)
-    _retire(active)
+def retire(keys: CredentialQuerySet) -> int:
+    """Destroys sealed values for good; how many."""
+    gone = {"sealed": None, "destroy_at": None, "uid": ""}
+    return keys.update(state=Credential.State.RETIRED, retired_at=timezone.now(), **gone)
 
 
 def offered(code: str) -> ExchangeRow | None:
@@ -305,21 +285,3 @@ def offered(code: str) -> ExchangeRow | None:
     if code not in exchanges.EXCHANGES:
         return None
     return ExchangeRow.objects.filter(code=code, offered=True).first()
-
-
-def reasons_against_trading(connection: Connection, market: str) -> list[str]:
-    """Why no strategy on `market` ("spot" or "futures") may use this connection now; empty when
-    one may. The one rule that forms, admin, tasks and pages ask."""
-    may = connection.known_permissions
-    reasons = []
-    if connection.paused_at:
-        reasons.append(gettext("The connection is paused."))
-    if may.withdraw or connection.status == Connection.Status.REFUSED:
-        reasons.append(gettext("The key may withdraw. Switch that right off first."))
-    elif not connection.works:
-        reasons.append(gettext("The connection has not passed its test."))
-    elif connection.key_expires_at and connection.key_expires_at <= timezone.now():
-        reasons.append(gettext("The key has expired."))
-    elif market not in may.ready_for:
-        reasons.append(gettext("The key is not proven to trade on this market."))
-    return reasons

@@ -210,7 +210,7 @@ class Sweep:
             return []
         now = timezone.now()
         with transaction.atomic():
-            tests = worker.claim_due(self.code, count, now)
+            tests = worker.usable(worker.claim_due(self.code, count, now))
             openings = [worker.opening(test, self.task_id) for test in tests]
             AccessEvent.objects.bulk_create(openings)
             worker.stamp(tests, now)

@@ -13,7 +13,17 @@ from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import KombuError, OperationalError
 
-from . import auditor, digests, history, results, schedule, telling
+from . import (
+    auditor,
+    counting,
+    digests,
+    history,
+    incident_work,
+    replacing,
+    results,
+    schedule,
+    telling,
+)
 from .models import ConnectionTest
 
 log = logging.getLogger(__name__)
@@ -53,7 +63,7 @@ def start_sweeps() -> None:
     codes = schedule.exchanges_to_sweep(now)
     for first in range(0, len(codes), EXCHANGES_AT_ONCE):
         group = codes[first : first + EXCHANGES_AT_ONCE]
-        _publish(sweep_exchanges, group, expires=BEAT_S)
+        publish(sweep_exchanges, group, expires=BEAT_S)
 
 
 # No soft limit before the hard one: it would leave the loop's thread at work. A killed process is
@@ -103,10 +113,28 @@ def make_digests() -> None:
     digests.make_staff_daily(now=now)
 
 
+@shared_task
+def run_incidents() -> None:
+    """Every few seconds: what two people have decided, until it is done."""
+    incident_work.run_next()
+
+
 @shared_task(soft_time_limit=900, time_limit=960)
 def thin() -> None:
     """Every day: old tests, but for one of each day."""
     history.thin(now=timezone.now())
+
+
+@shared_task(soft_time_limit=300, time_limit=330)
+def count_tests() -> None:
+    """Every few minutes: the tests of each hour, for the support desk."""
+    counting.count_tests(now=timezone.now())
+
+
+@shared_task
+def destroy_replaced_keys() -> None:
+    """Every minute: old keys whose owners can no longer go back to them."""
+    replacing.destroy_due(now=timezone.now())
 
 
 def wake(test: ConnectionTest | None) -> None:
@@ -116,13 +144,19 @@ def wake(test: ConnectionTest | None) -> None:
         transaction.on_commit(partial(_send, test.pk), robust=True)
 
 
+def wake_incidents() -> None:
+    """The same for an incident that was just confirmed."""
+    transaction.on_commit(partial(publish, run_incidents), robust=True)
+
+
 def _send(test_id: UUID) -> None:
-    _publish(run_test, str(test_id))
+    publish(run_test, str(test_id))
 
 
-def _publish(task: Task[Any, Any], argument: Any, **options: Any) -> None:
+def publish(task: Task[Any, Any], *arguments: Any, **options: Any) -> None:
+    """Sends a message, or says in the log that it could not."""
     try:
-        task.apply_async((argument,), retry=False, **options)
+        task.apply_async(arguments, retry=False, **options)
     except (OperationalError, KombuError, OSError) as error:
         # The text may hold the broker's address and password.
         log.warning("No message sent to %s: %s", task.name, type(error).__name__)

@@ -20,11 +20,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from . import notice_words, outages
-from .history import zone_of
+from .exchanges.problems import MAY_PASS
+from .findings import snooze_is_over
 from .models import Connection, Credential, Finding, Notice, Thresholds
 from .notice_making import BATCH, RUN_S, Draft, each_batch, listeners, make_all
 from .notices import Kind
-from .outages import SOFT
+from .presentation import zone_of
 from .rule_words import Words, words_for
 from .rules import RULES
 
@@ -71,7 +72,9 @@ def _untold(now: datetime) -> Q:
     patience = timedelta(minutes=Thresholds.current().break_patience_minutes)
     lasting = Q(failing_since__lte=now - patience, exchange__paused=False)
     lasting &= ~Q(exchange__in=outages.troubled(now))
-    return (Q(told_failing_at=None) | Q(outages.told_through())) & (~Q(problem__in=SOFT) | lasting)
+    return (Q(told_failing_at=None) | Q(outages.told_through())) & (
+        ~Q(problem__in=MAY_PASS) | lasting
+    )
 
 
 def _grown_worse() -> Q:
@@ -80,7 +83,7 @@ def _grown_worse() -> Q:
     told = Notice.objects.filter(
         connection=OuterRef("pk"), made_at=OuterRef("told_failing_at"), kind=Kind.BREAK
     )
-    mendable = ~Q(problem__in=SOFT) & Exists(told.filter(key__endswith=PASSING))
+    mendable = ~Q(problem__in=MAY_PASS) & Exists(told.filter(key__endswith=PASSING))
     refused = Q(status=Status.REFUSED) & Exists(told.exclude(key__endswith=REFUSED))
     return mendable | refused
 
@@ -110,7 +113,7 @@ def _break(connection: Connection) -> Draft:
     if connection.status == Status.REFUSED:
         grade = REFUSED
     else:
-        grade = PASSING if connection.problem in SOFT else MENDABLE
+        grade = PASSING if connection.problem in MAY_PASS else MENDABLE
     with timezone.override(zone_of(connection.owner)):
         said = notice_words.broken(connection)
     urgent = grade == REFUSED or (grade == MENDABLE and bool(notice_words.at_risk(connection)))
@@ -146,9 +149,8 @@ def _stamp(at: datetime | None) -> str:
 
 def _to_tell(findings: QuerySet[Finding]) -> QuerySet[Finding]:
     """With all that is said of them."""
-    active = Credential.objects.filter(state=Credential.State.ACTIVE).defer("sealed")
     return findings.select_related("connection__exchange", "connection__owner").prefetch_related(
-        Prefetch("connection__credentials", active), "connection__strategies"
+        Prefetch("connection__credentials", Credential.objects.active()), "connection__strategies"
     )
 
 
@@ -158,8 +160,7 @@ def _endings(findings: QuerySet[Finding], now: datetime) -> int:
     steps = (limits.expiry_last_days, limits.expiry_second_days, limits.expiry_first_days)
     far = timedelta(days=steps[-1])  # what ended long ago is told by its break
     near = findings.filter(
-        Q(state__in=(Finding.State.OPEN, Finding.State.ACKNOWLEDGED))
-        | Q(state=Finding.State.SNOOZED, snoozed_until__lte=now),
+        Q(state__in=(Finding.State.OPEN, Finding.State.ACKNOWLEDGED)) | snooze_is_over(now),
         rule__in=ENDINGS,
         until__range=(now - far, now + far),
     )

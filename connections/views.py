@@ -18,7 +18,15 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from . import finding_pages, pages, services, tasks
+from . import (
+    diagnostics,
+    finding_pages,
+    incident_words,
+    pages,
+    replacing,
+    services,
+    tasks,
+)
 from .forms import NameForm
 from .history import strip
 from .models import Connection, ConnectionTest, Credential
@@ -89,6 +97,7 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
             "polling": panel.polling,
             "credential": _key(connection, Credential.State.ACTIVE),
             "pending": _key(connection, Credential.State.PENDING),
+            "kept": replacing.kept_key(connection, now=now),
             "history": pages.history(connection),
             "days": strip(connection, now=now, zone=timezone.get_current_timezone()),
             "findings": finding_pages.of_connection(connection, now=now),
@@ -151,6 +160,13 @@ def past_test(request: HttpRequest, pk: UUID, test_pk: UUID) -> HttpResponse:
 
 
 @own_page
+@require_POST
+def diagnose(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """A file for a ticket, without any secret."""
+    return diagnostics.answer(own(request, pk), by=request.user, now=timezone.now())
+
+
+@own_page
 @require_http_methods(["GET", "HEAD", "POST"])
 def rename(request: HttpRequest, pk: UUID) -> HttpResponse:
     connection = own(request, pk)
@@ -190,6 +206,8 @@ def _ask_for_test(request: HttpRequest, connection: Connection) -> None:
     except services.TooSoon as soon:
         text = _("The last test was only just asked for. Wait %(seconds)d seconds.")
         messages.info(request, text % {"seconds": soon.seconds})
+    except services.Stopped:
+        messages.info(request, incident_words.stopped())
     except services.Paused:
         messages.info(request, _("This is paused, so its key is not used. Resume it first."))
     except Credential.DoesNotExist:

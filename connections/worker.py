@@ -21,6 +21,7 @@ from .events import AccessEvent, event
 from .exchanges import client, inspection
 from .exchanges.base import AskAt, Credentials, KeyReport, Step
 from .exchanges.problems import may_pass
+from .incidents import stops
 from .models import LEASE, Connection, ConnectionTest, Credential
 from .schedule import MOST_CLAIMS, OWN
 
@@ -35,11 +36,11 @@ def run_test(test_id: str, *, task_id: str = "") -> UUID | None:
     test = _claim(test_id)
     if test is None:
         return None
-    if test.credential.state == Credential.State.RETIRED:
+    if test.credential.state not in Credential.IN_USE:
         results.drop(test)
     elif test.fence > MOST_CLAIMS:
         results.write(test, failed("unexpected"))
-    else:
+    elif usable([test]):
         results.write(test, _report(test, task_id))
     return test.connection_id
 
@@ -160,6 +161,19 @@ def _keys_to_test(connections: Collection[Connection]) -> dict[UUID, Credential]
 # --- for one and for many --------------------------------------------------------------------
 
 
+def usable(tests: Collection[ConnectionTest]) -> list[ConnectionTest]:
+    """Those whose keys may be opened; the others are dropped. Asked last, with the tests claimed:
+    an incident that was confirmed since they were looked for stops them too."""
+    stopped, free = stops(), []
+    for test in tests:
+        whose = test.connection
+        if stopped.hold(exchange=whose.exchange_id, owner=whose.owner_id):
+            results.drop(test)
+        else:
+            free.append(test)
+    return free
+
+
 def opening(test: ConnectionTest, task_id: str) -> AccessEvent:
     """The event, unsaved: it has to be in the database before the key is opened."""
     made: AccessEvent = event(
@@ -192,8 +206,8 @@ def _stamp(name: str, keys: list[Credential], now: datetime) -> None:
 def opened(test: ConnectionTest, opening: vault.SavedBeforeOpening) -> Iterator[Credentials]:
     """Raises vault.SealedError."""
     key = test.credential
-    if key.sealed is None:
-        raise vault.SealedError("There is no sealed value.")
+    if key.sealed is None or key.state not in Credential.IN_USE:
+        raise vault.SealedError("There is no sealed value to be opened for a test.")
     with vault.opened(key.sealed, key, event=opening) as credentials:
         yield credentials
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Final, Literal, get_args
 
 from .problems import Words, gettext_noop
 
@@ -21,6 +21,9 @@ Outcome = Literal["connected", "warnings", "refused", "failed"]
 StepName = Literal["reachable", "clock", "key", "permissions", "products", "balance", "orders"]
 STEPS: tuple[StepName, ...] = get_args(StepName)
 Market = Literal["spot", "futures"]
+SPOT_ALONE: Final[tuple[Market, ...]] = ("spot",)
+FUTURES_ALONE: Final[tuple[Market, ...]] = ("futures",)
+BOTH_MARKETS: Final[tuple[Market, ...]] = ("spot", "futures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +232,23 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """One currency's amounts as decimal strings, exactly as the exchange gave them."""
+    """One currency's amounts as decimal strings, as the exchange gave them. `markets` are those
+    whose trades they pay for: both on a unified account, none where nothing is known to."""
 
     currency: str
     free: str
     used: str
     total: str
+    markets: tuple[Market, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account that was read. Of `currencies` the amount is known, None: of every currency; one
+    that is known and has no Balance is zero."""
+
+    markets: tuple[Market, ...]
+    currencies: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +263,13 @@ class KeyReport:
     seen_ip: str = ""
     facts: KeyFacts = field(default_factory=KeyFacts)
     balances: tuple[Balance, ...] = ()
+    accounts: tuple[Account, ...] = ()
     skew_ms: int | None = None
     site: str = ""
+
+    @property
+    def works(self) -> bool:
+        return self.outcome in {"connected", "warnings"}
 
 
 class Exchange:
@@ -271,6 +290,8 @@ class Exchange:
     time_call: ClassVar[Call]
     key_call: ClassVar[Call]
     calls: ClassVar[frozenset[Call]]  # the allow-list: nothing else is ever sent
+    # Whose trades are paid from the account that a call reads.
+    pays: ClassVar[Mapping[Call, tuple[Market, ...]]] = {}
 
     def read_time(self, answer: Answer) -> int | None:
         """The exchange's clock in milliseconds since 1970, or None."""
@@ -331,3 +352,12 @@ class Exchange:
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
         """Rows of currency, free and used, as ccxt's `safe_balance` takes them."""
         raise NotImplementedError
+
+    def other_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
+        """The same, of accounts in that answer from which no trade is paid."""
+        return []
+
+    def currencies_told(self, call: Call, answer: Answer) -> tuple[str, ...] | None:
+        """Of which currencies an accepted answer tells what trades are paid from. None: of all;
+        an empty tuple: of none."""
+        return None

@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from . import pem
 from .base import (
+    FUTURES_ALONE,
     MAIN,
+    SPOT_ALONE,
     Answer,
     Ask,
     Call,
@@ -28,6 +30,7 @@ from .reading import (
     ip_in,
     message_of,
     moment,
+    of_the_whole,
     short_text,
     transport_problem,
     whole_number,
@@ -53,7 +56,6 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "transfer": ("enableInternalTransfer", "permitsUniversalTransfer"),
     "withdraw": ("enableWithdrawals",),
 }
-
 WORD: dict[Known, str] = {True: "true", False: "false", None: "not told"}
 
 REJECTED = "-2015"
@@ -66,8 +68,7 @@ PROBLEMS = {
     "-1002": "no_permission",
     "-2017": "key_disabled",  # API keys are locked on this account
     "-1021": "clock_skew",
-    "-1003": "rate_limited",
-    "-1015": "rate_limited",
+    **dict.fromkeys(("-1003", "-1015"), "rate_limited"),
     **dict.fromkeys(("-1001", "-1004", "-1006", "-1007", "-1008", "-1016"), "unavailable"),
 }
 AMBIGUOUS = {
@@ -81,7 +82,7 @@ ORDER_MESSAGES = {
     "may not place or cancel orders": "key_disabled",
     "action is disabled on this account": "key_disabled",
 }
-# An Ed25519 key that was copied without its BEGIN and END lines begins like this.
+# An Ed25519 key copied without its BEGIN and END lines.
 BARE_ED25519 = re.compile(r"MC4CAQAwBQYDK2Vw[\w+/=\s]{40,60}")
 
 
@@ -108,6 +109,8 @@ class Binance(Exchange):
     calls = frozenset(
         {time_call, key_call, account, open_orders, test_order, futures_account, positions}
     )
+
+    pays = {account: SPOT_ALONE, futures_account: FUTURES_ALONE}
 
     def normalise(self, values: dict[str, str]) -> dict[str, str]:
         if pem.looks_like_pem(values["api_key"]):
@@ -244,11 +247,14 @@ class Binance(Exchange):
         return {"futures": self.futures_account} if facts.permissions.futures_trade else {}
 
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
-        rows, free, used = answer.data.get("balances"), "free", "locked"
+        rows = answer.data.get("balances")
         if not isinstance(rows, list):
-            rows, free, used = answer.data["assets"], "availableBalance", "initialMargin"
+            assets = [row for row in answer.data["assets"] if isinstance(row, dict)]
+            return [
+                of_the_whole(row, "asset", "marginBalance", "availableBalance") for row in assets
+            ]
         return [
-            {"currency": row.get("asset"), "free": row.get(free), "used": row.get(used)}
+            {"currency": row.get("asset"), "free": row.get("free"), "used": row.get("locked")}
             for row in rows
             if isinstance(row, dict)
         ]

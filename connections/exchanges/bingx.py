@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from .base import (
+    FUTURES_ALONE,
+    SPOT_ALONE,
     Answer,
     Ask,
     Call,
@@ -21,6 +23,7 @@ from .reading import (
     code_of,
     ip_in,
     message_of,
+    of_the_whole,
     short_text,
     transport_problem,
     whole_number,
@@ -98,6 +101,7 @@ class BingX(Exchange):
             *(balance, open_orders, futures_balance, positions),
         }
     )
+    pays = {balance: SPOT_ALONE, futures_balance: FUTURES_ALONE}
     sites = (Site("vst", "BingX demo trading", {HOST: "open-api-vst.bingx.com"}, demo=True),)
 
     def read_time(self, answer: Answer) -> int | None:
@@ -187,12 +191,11 @@ class BingX(Exchange):
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
         inner = _inside(answer.data)
         if isinstance(inner, list):
-            names, rows = ("availableMargin", "usedMargin"), inner
-        else:
-            names, rows = ("free", "locked"), inner["balances"]
+            rows = [row for row in inner if isinstance(row, dict)]
+            return [of_the_whole(row, "asset", "equity", "availableMargin") for row in rows]
         return [
-            {"currency": row.get("asset"), "free": row.get(names[0]), "used": row.get(names[1])}
-            for row in rows
+            {"currency": row.get("asset"), "free": row.get("free"), "used": row.get("locked")}
+            for row in inner["balances"]
             if isinstance(row, dict)
         ]
 

@@ -8,6 +8,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from .base import (
+    BOTH_MARKETS,
+    FUTURES_ALONE,
+    SPOT_ALONE,
     Answer,
     Ask,
     Call,
@@ -21,7 +24,14 @@ from .base import (
 from .bitget_rights import classic_facts, unified_facts
 from .pem import Fault, looks_like_pem
 from .problems import gettext_noop as _
-from .reading import code_of, ip_in, message_of, transport_problem, whole_number
+from .reading import (
+    code_of,
+    ip_in,
+    message_of,
+    of_the_whole,
+    transport_problem,
+    whole_number,
+)
 from .words.bitget import FIELDS, GUIDE, WORDS
 
 HOST: Final = "api.bitget.com"
@@ -84,6 +94,7 @@ class Bitget(Exchange):
             *(classic_orders, futures_accounts, futures_positions),
         }
     )
+    pays = {assets: BOTH_MARKETS, classic_assets: SPOT_ALONE, futures_accounts: FUTURES_ALONE}
     sites = (Site("demo", "Bitget Demo Trading", headers={"paptrading": "1"}, demo=True),)
 
     def normalise(self, values: dict[str, str]) -> dict[str, str]:
@@ -182,13 +193,20 @@ class Bitget(Exchange):
 
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
         data = answer.data["data"]
-        rows = data["assets"] if isinstance(data, dict) else data
+        listed = data["assets"] if isinstance(data, dict) else data
+        rows = [row for row in listed if isinstance(row, dict)]
+        if isinstance(data, dict):
+            return [of_the_whole(row, "coin", "equity", "available") for row in rows]
+        if any("marginCoin" in row for row in rows):
+            return [of_the_whole(row, "marginCoin", "accountEquity", "available") for row in rows]
         return [
-            {"currency": row.get("coin") or row.get("marginCoin"), part: row.get(name)}
+            {"currency": row.get("coin"), part: row.get(name)}
             for row in rows
-            if isinstance(row, dict)
             for part, name in (("free", "available"), ("used", "frozen"), ("used", "locked"))
         ]
+
+    def currencies_told(self, call: Call, answer: Answer) -> tuple[str, ...] | None:
+        return ("USDT",) if call == self.futures_accounts else None
 
 
 PROOF: dict[str, tuple[str, type | tuple[type, ...]]] = {

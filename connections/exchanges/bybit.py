@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
 from . import pem
 from .base import (
+    BOTH_MARKETS,
+    FUTURES_ALONE,
+    SPOT_ALONE,
     Answer,
     Ask,
     Call,
@@ -24,16 +26,21 @@ from .base import (
 from .bybit_refusals import UNCLEAR_403, code_in, message_in, refusal_in, without_json
 from .bybit_rights import addresses, end, permissions, restricted
 from .problems import gettext_noop as _
-from .reading import iso_moment, short_text, transport_problem, whole_number
+from .reading import (
+    EXACT,
+    amount_of,
+    iso_moment,
+    short_text,
+    transport_problem,
+    whole_number,
+)
 from .words.bybit import FIELDS, GUIDE, WORDS
 
 HOST: Final = "api.bybit.com"
 PRIVATE = ("private",)
 SUCCESS = "0"
 CLASSIC = {"10001", "10020", "10028"}  # an account type that this account does not have
-AMOUNT = re.compile(r"-?\d{1,30}(\.\d{1,30})?")
 BOUND = ("locked", "totalOrderIM", "totalPositionIM")  # what orders and positions keep
-EXACT = Context(prec=100)
 
 
 def _site(code: str, name: str, host: str, *, demo: bool = False) -> Site:
@@ -61,6 +68,7 @@ class Bybit(Exchange):
         params={"accountType": "UNIFIED"},
     )
     classic_wallet = replace(wallet, params={"accountType": "SPOT"})
+    contract_wallet = replace(wallet, params={"accountType": "CONTRACT"})
     open_orders = Call(
         "GET",
         HOST,
@@ -77,7 +85,13 @@ class Bybit(Exchange):
         PRIVATE,
         params={"category": "linear", "settleCoin": "USDT"},
     )
-    calls = frozenset({time_call, key_call, wallet, classic_wallet, open_orders, positions})
+    calls = frozenset(
+        {
+            *(time_call, key_call, wallet, classic_wallet, contract_wallet),
+            *(open_orders, positions),
+        }
+    )
+    pays = {wallet: BOTH_MARKETS, classic_wallet: SPOT_ALONE, contract_wallet: FUTURES_ALONE}
     sites = (
         _site("eu", "Bybit EU", "api.bybit.eu"),
         _site("tr", "Bybit TR", "api.bybit.tr"),
@@ -189,10 +203,6 @@ def _balance(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """A unified account tells the whole and what is bound; what is free is the rest."""
     used = Decimal()
     for name in BOUND:
-        used = EXACT.add(used, _amount(row.get(name)))
-    free = EXACT.subtract(_amount(row.get("walletBalance")), used)
+        used = EXACT.add(used, amount_of(row.get(name)) or Decimal())
+    free = EXACT.subtract(amount_of(row.get("walletBalance")) or Decimal(), used)
     return {"currency": row.get("coin"), "free": f"{free:f}", "used": f"{used:f}"}
-
-
-def _amount(value: Any) -> Decimal:
-    return Decimal(value) if isinstance(value, str) and AMOUNT.fullmatch(value) else Decimal()

@@ -1,8 +1,9 @@
 """ccxt signs, our session sends, the exchange's own file reads.
 
-The only import of ccxt. It never sees an answer, so nothing of its exception texts, logs,
-redirects, unlimited bodies or remembered states exists here. The session is one per run, with
-one TLS context; nothing but the calls on an exchange's allow-list can be sent through it.
+ccxt never sees an answer here, so nothing of its exception texts, logs, redirects, unlimited
+bodies or remembered states exists. It is imported in markets.py beside this file and nowhere else.
+The session is one per run, with one TLS context; nothing but the calls on an exchange's allow-list
+can be sent through it.
 """
 
 from __future__ import annotations
@@ -45,11 +46,24 @@ class Refused(Exception):
 
 
 class Client:
-    """An async context manager. `ask_as` gives what a test asks with, at any site."""
+    """An async context manager. `ask_as` gives what a test asks with, at any site.
 
-    def __init__(self, *, call_limit_s: float = CALL_LIMIT_S, connections: int = 100) -> None:
+    `body_limit` is in bytes, packed and unpacked. `as_text` leaves numbers in answers as they were
+    written: amounts of money never pass through a float.
+    """
+
+    def __init__(
+        self,
+        *,
+        call_limit_s: float = CALL_LIMIT_S,
+        connections: int = 100,
+        body_limit: int = BODY_LIMIT,
+        as_text: bool = False,
+    ) -> None:
         self.call_limit_s = call_limit_s
         self._connections = connections
+        self._body_limit = body_limit
+        self._numbers = {"parse_float": str, "parse_int": str} if as_text else {}
 
     async def __aenter__(self) -> Client:
         gateway_is_meant = settings.DEBUG or settings.ALLOW_EXCHANGE_GATEWAY
@@ -106,6 +120,11 @@ class Client:
             return Answer(failure="unsignable")
         return await self._exchange(_at(site, request))
 
+    async def get(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """A public address. What may be asked is for the caller to know (markets.py)."""
+        request = {"method": "GET", "url": url, "headers": dict(headers), "body": None}
+        return await self._exchange(request)
+
     async def _exchange(self, request: Mapping[str, Any]) -> Answer:
         began = time.monotonic()
         status: int | None = None
@@ -113,7 +132,7 @@ class Client:
         try:
             async with asyncio.timeout(self.call_limit_s), self._request(request) as response:
                 status, reason = response.status, (response.reason or "")[:200]
-                body = await _body(response)
+                body = await _body(response, self._body_limit)
         except Refused as refusal:
             failure = refusal.failure
         except TimeoutError:
@@ -122,7 +141,7 @@ class Client:
             failure = "connect"
         data = None
         if not failure:
-            data, failure = _parsed(body)
+            data, failure = _parsed(body, self._numbers)
         text = body[:TEXT_LIMIT].decode(errors="replace") if failure == "not_json" else ""
         ms = round((time.monotonic() - began) * 1000)
         return Answer(status, data, failure, ms, time.time_ns() // 1_000_000, text, reason)
@@ -139,19 +158,19 @@ class Client:
         )
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes:
     if 300 <= response.status < 400:
         raise Refused("redirect")
     packed = bytearray()
     async for chunk in response.content.iter_any():
         packed += chunk
-        if len(packed) > BODY_LIMIT:
+        if len(packed) > limit:
             response.close()
             raise Refused("too_large")
-    return _unpacked(bytes(packed), response.headers.get("Content-Encoding", ""))
+    return _unpacked(bytes(packed), response.headers.get("Content-Encoding", ""), limit)
 
 
-def _unpacked(packed: bytes, encoding: str) -> bytes:
+def _unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
     encoding = encoding.strip().lower()
     if encoding in {"", "identity"}:
         return packed
@@ -159,7 +178,7 @@ def _unpacked(packed: bytes, encoding: str) -> bytes:
         raise Refused("encoding")
     unpacker = zlib.decompressobj(wbits=47)  # zlib or gzip, told by the header
     try:
-        body = unpacker.decompress(packed, BODY_LIMIT)
+        body = unpacker.decompress(packed, limit)
     except zlib.error:
         raise Refused("encoding") from None
     if unpacker.unconsumed_tail:
@@ -167,10 +186,10 @@ def _unpacked(packed: bytes, encoding: str) -> bytes:
     return body
 
 
-def _parsed(body: bytes) -> tuple[Any, str]:
+def _parsed(body: bytes, numbers: Mapping[str, Any]) -> tuple[Any, str]:
     """JSON as (data, ""), anything else as (None, "not_json")."""
     try:
-        return json.loads(body, parse_constant=_no_constant), ""
+        return json.loads(body, parse_constant=_no_constant, **numbers), ""
     except (ValueError, RecursionError):
         return None, "not_json"
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from .base import (
+    SPOT_ALONE,
     Answer,
     Ask,
     Call,
@@ -29,6 +30,8 @@ from .words.coinbase import FIELDS, GUIDE, WORDS
 
 HOST: Final = "api.coinbase.com"
 PAGES = 5  # of 250 balances each
+SPOT_PLATFORMS: Final = ("ACCOUNT_PLATFORM_CONSUMER", "ACCOUNT_PLATFORM_UNSPECIFIED")
+NOT_TRADED: Final = ("ACCOUNT_TYPE_VAULT", "ACCOUNT_TYPE_PERP_FUTURES")
 # Valid keys get a 401 now and then (coinbase-advanced-py issue 132); a new token is accepted.
 RETRY_AFTER_S = 1.5
 
@@ -101,6 +104,10 @@ class Coinbase(Exchange):
     calls = frozenset(
         {time_call, key_call, accounts, open_orders, futures_balance, futures_positions}
     )
+
+    # Futures are paid from one of three places, by country and portfolio (US futures sweep dollars
+    # out of the spot account, international ones have a portfolio of their own): not known.
+    pays = {accounts: SPOT_ALONE}
 
     def normalise(self, values: dict[str, str]) -> dict[str, str]:
         name, secret = read(values["api_key"], values["secret"])
@@ -212,9 +219,10 @@ class Coinbase(Exchange):
                 break
             data = answer.data
             rows += data["accounts"]
-            answer = replace(answer, data={"accounts": rows})
             cursor = short_text(data.get("cursor"), 500)
-            if data.get("has_next") is not True or not cursor:
+            more = data.get("has_next") is True
+            answer = replace(answer, data={"accounts": rows, "has_next": more})
+            if not more or not cursor:
                 break
             params = {"cursor": cursor}
         return self.accounts, answer
@@ -224,15 +232,32 @@ class Coinbase(Exchange):
         return (self.open_orders, self.futures_positions) if futures else (self.open_orders,)
 
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
-        return [
-            {
-                "currency": row.get("currency"),
-                "free": _amount(row.get("available_balance")),
-                "used": _amount(row.get("hold")),
-            }
-            for row in answer.data["accounts"]
-            if isinstance(row, dict)
-        ]
+        return [_row(row) for row in _accounts(answer) if _is_spot(row)]
+
+    def other_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
+        return [_row(row) for row in _accounts(answer) if not _is_spot(row)]
+
+    def currencies_told(self, call: Call, answer: Answer) -> tuple[str, ...] | None:
+        """With pages left unread, of those read alone."""
+        if answer.data.get("has_next") is not True:
+            return None
+        names = (short_text(row.get("currency"), 20) for row in _accounts(answer) if _is_spot(row))
+        return tuple(sorted({name for name in names if name}))
+
+
+def _accounts(answer: Answer) -> list[Mapping[str, Any]]:
+    return [row for row in answer.data["accounts"] if isinstance(row, dict)]
+
+
+def _is_spot(row: Mapping[str, Any]) -> bool:
+    """Not a vault, nor an account of the futures business; older answers name no platform."""
+    platform = row.get("platform", SPOT_PLATFORMS[0])
+    return platform in SPOT_PLATFORMS and row.get("type") not in NOT_TRADED
+
+
+def _row(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    free, used = _amount(row.get("available_balance")), _amount(row.get("hold"))
+    return {"currency": row.get("currency"), "free": free, "used": used}
 
 
 def _error(data: Any) -> tuple[str, str]:

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from .base import (
+    FUTURES_ALONE,
+    SPOT_ALONE,
     Answer,
     Ask,
     Call,
@@ -20,10 +22,18 @@ from .base import (
     Verdict,
 )
 from .gate_rights import addresses, facts_of, own_row
-from .reading import ip_in, message_of, short_text, transport_problem, whole_number
+from .reading import (
+    ip_in,
+    message_of,
+    of_the_whole,
+    short_text,
+    transport_problem,
+    whole_number,
+)
 from .words.gate import FIELDS, GUIDE, WORDS
 
 HOST: Final = "api.gateio.ws"
+CLASSIC_MODE: Final = (None, 0, "0")  # `margin_mode`; answers of older accounts have none
 # Label -> problem, from Gate.io's table and recorded answers.
 PROBLEMS = {
     "INVALID_SIGNATURE": "bad_secret",
@@ -69,6 +79,7 @@ class Gate(Exchange):
     calls = frozenset(
         {time_call, key_call, detail, accounts, open_orders, futures_account, positions}
     )
+    pays = {accounts: SPOT_ALONE, futures_account: FUTURES_ALONE}
     sites = (
         Site("eu", "Gate EU", {HOST: "api.gateeu.com"}),
         Site("testnet", "Gate.io TestNet", {HOST: "api-testnet.gateapi.io"}, demo=True),
@@ -159,14 +170,21 @@ class Gate(Exchange):
         return spot + ((self.positions,) if "futures" in facts.permissions.ready_for else ())
 
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
-        rows = answer.data if isinstance(answer.data, list) else [answer.data]
-        parts = ("free", "available"), ("used", "locked"), ("used", "order_margin")
+        if isinstance(answer.data, dict):
+            return [of_the_whole(answer.data, "currency", "total", "available")]
+        names = {"currency": "currency", "free": "available", "used": "locked"}
         return [
-            {"currency": row.get("currency"), part: row.get(name)}
-            for row in rows
+            {part: row.get(name) for part, name in names.items()}
+            for row in answer.data
             if isinstance(row, dict)
-            for part, name in (*parts, ("used", "position_margin"))
         ]
+
+    def currencies_told(self, call: Call, answer: Answer) -> tuple[str, ...] | None:
+        """In the other modes, those of a unified account, futures are not paid from what their
+        own account shows."""
+        if call != self.futures_account:
+            return None
+        return ("USDT",) if answer.data.get("margin_mode") in CLASSIC_MODE else ()
 
 
 def _label(data: Any) -> str:

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from .base import (
+    FUTURES_ALONE,
+    SPOT_ALONE,
     Answer,
     Ask,
     Call,
@@ -19,6 +21,7 @@ from .base import (
 from .htx_refusals import NO_REASON, code_in, refusal
 from .reading import (
     moment,
+    of_the_whole,
     permissions_from,
     short_text,
     transport_problem,
@@ -79,6 +82,8 @@ class Htx(Exchange):
             *(contract_balance, positions),
         }
     )
+
+    pays = {balance: SPOT_ALONE, contract_balance: FUTURES_ALONE}
 
     def read_time(self, answer: Answer) -> int | None:
         return whole_number(answer.data.get("data")) if isinstance(answer.data, dict) else None
@@ -196,6 +201,9 @@ class Htx(Exchange):
         data = answer.data["data"]
         if not isinstance(data, dict):
             return []  # accounts without a spot account among them
+        if "details" in data:
+            details = [row for row in data["details"] if isinstance(row, dict)]
+            return [of_the_whole(row, "currency", "equity", "available") for row in details]
         return [
             {"currency": row.get("currency"), COLUMNS[row["type"]]: row.get("balance")}
             for row in data["list"]

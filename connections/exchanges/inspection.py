@@ -11,13 +11,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import get_args
 
 from .base import (
     MAIN,
     Answer,
     AskAt,
-    Balance,
     Call,
     Credentials,
     Exchange,
@@ -31,13 +30,13 @@ from .base import (
     StepName,
     Verdict,
 )
+from .holdings import Holdings, ReadBalances, futures_call, held
 from .problems import REFUSED
 
 log = logging.getLogger(__name__)
 
 TEST_LIMIT_S = 30.0
 EXPIRES_SOON = timedelta(days=14)
-SEEN_LIMIT = 200  # balances kept with a test
 NOT_OPENED = {"restricted", "unexpected"}  # what proves no opened account of a market
 PROBED = {"no_permission", "unexpected"}  # refusals of the key endpoint that other calls may settle
 # What only a site that knows the key says of it; pages of an edge network say other things.
@@ -48,7 +47,6 @@ OF_THIS_KEY = frozenset(
     )
 )
 
-ReadBalances = Callable[[str, list[Mapping[str, Any]]], tuple[Balance, ...]]
 OnStep = Callable[[tuple[Step, ...]], Awaitable[None]]
 
 
@@ -79,8 +77,10 @@ class Inspection:
 
     steps: list[Step] = field(default_factory=list)
     facts: KeyFacts = field(default_factory=KeyFacts)
-    balances: tuple[Balance, ...] = ()
+    holdings: Holdings = field(default_factory=Holdings)
     skew_ms: int | None = None
+    opened: dict[Call, Answer] = field(default_factory=dict)  # what showed an account to be open
+    passed: bool = False
 
     async def run(self) -> KeyReport:
         """Never raises for anything an exchange may answer."""
@@ -88,15 +88,17 @@ class Inspection:
         try:
             async with asyncio.timeout(self.limit_s):
                 await self._walk()
+                self.passed = True
+                await self._read_futures_balance()
         except Stop as stop:
             return self._failed(stop.verdict)
         except TimeoutError:
-            return self._failed(Verdict("unavailable"))
+            return self._ended(Verdict("unavailable"))
         except Exception as error:
             # The door to whatever an exchange may send: catch all, claim nothing. The text of an
             # exception may hold what was sent, so its class alone is told.
             log.error("Test at %s ended by %s", self.exchange.code, type(error).__name__)
-            return self._failed(Verdict("unexpected"))
+            return self._ended(Verdict("unexpected"))
         return self._judged()
 
     async def _walk(self) -> None:
@@ -188,6 +190,8 @@ class Inspection:
         for market, call in self.exchange.product_calls(self.facts).items():
             answer = await self._begin("products", call)
             verdict = self.exchange.verdict(call, answer)
+            if verdict.ok:
+                self.opened[call] = answer
             goes_on = verdict.problem in NOT_OPENED and self._close(market)
             await self._end("products", call, answer, verdict, goes_on=goes_on)
 
@@ -204,10 +208,23 @@ class Inspection:
         call, answer = await self.exchange.ask_balance(self.facts, self.ask)
         verdict = self.exchange.verdict(call, answer)
         if verdict.ok:
-            rows = self.exchange.balance_rows(answer)
-            self.balances = self.read_balances(self.exchange.code, rows)[:SEEN_LIMIT]
             self._proved_reading(call)
+            self._keep(call, answer)
         await self._end("balance", call, answer, verdict)
+
+    def _keep(self, call: Call, answer: Answer) -> None:
+        found = held(self.exchange, call, answer, self.facts, self.read_balances)
+        self.holdings = self.holdings.and_those(found)
+
+    async def _read_futures_balance(self) -> None:
+        """Where another account than the first pays for futures. The key has passed by now: what
+        cannot be read is not known, and changes nothing else."""
+        call = futures_call(self.exchange, self.holdings, self.facts)
+        if call is None:
+            return
+        answer = self.opened.get(call) or await self.ask(call, {})
+        if self.exchange.verdict(call, answer).ok:
+            self._keep(call, answer)
 
     def _proved_reading(self, call: Call) -> None:
         may = self.facts.permissions
@@ -269,6 +286,10 @@ class Inspection:
 
     # --- judgement -----------------------------------------------------------------------
 
+    def _ended(self, verdict: Verdict) -> KeyReport:
+        """Broken off: by then the key may have passed."""
+        return self._judged() if self.passed else self._failed(verdict)
+
     def _failed(self, verdict: Verdict) -> KeyReport:
         if verdict.problem == REFUSED.code:
             return self._report("refused")
@@ -291,7 +312,8 @@ class Inspection:
             outcome,
             tuple(self.steps),
             facts=self.facts,
-            balances=self.balances,
+            balances=self.holdings.balances,
+            accounts=self.holdings.accounts,
             skew_ms=self.skew_ms,
             site=self.site.code,
         )

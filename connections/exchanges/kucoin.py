@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from .base import (
+    FUTURES_ALONE,
+    SPOT_ALONE,
     Answer,
     Ask,
     Call,
@@ -22,6 +24,7 @@ from .reading import (
     code_of,
     message_of,
     moment,
+    of_the_whole,
     permissions_from,
     short_text,
     transport_problem,
@@ -34,6 +37,9 @@ HOST: Final = "api.kucoin.com"
 FUTURES_HOST: Final = "api-futures.kucoin.com"
 PRIVATE = ("private",)
 SUCCESS = "200000"
+USDT: Final = "USDT"
+# Types of account that spot orders are paid from. "main" holds deposits, "margin" loans.
+TRADING: Final = ("trade", "trade_hf")
 
 # Word on a key -> the rights it gives; an empty tuple is a word no rule asks about.
 # "Transfer" is KuCoin's word for withdrawing; "InnerTransfer" moves between own accounts.
@@ -83,7 +89,12 @@ class KuCoin(Exchange):
         "GET", HOST, "/api/v1/orders", "orders", PRIVATE, params={"status": "active"}
     )
     futures_account = Call(
-        "GET", FUTURES_HOST, "/api/v1/account-overview", "account-overview", ("futuresPrivate",)
+        "GET",
+        FUTURES_HOST,
+        "/api/v1/account-overview",
+        "account-overview",
+        ("futuresPrivate",),
+        params={"currency": USDT},  # one currency is told at a time
     )
     futures_positions = Call(
         "GET", FUTURES_HOST, "/api/v1/positions", "positions", ("futuresPrivate",)
@@ -99,6 +110,7 @@ class KuCoin(Exchange):
             futures_positions,
         }
     )
+    pays = {accounts: SPOT_ALONE, futures_account: FUTURES_ALONE}
     sites = (Site("eu", "KuCoin EU", {HOST: "api.kucoin.eu"}),)
 
     def read_time(self, answer: Answer) -> int | None:
@@ -168,15 +180,26 @@ class KuCoin(Exchange):
         return {"futures": self.futures_account} if facts.permissions.futures_trade else {}
 
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
-        return [
-            {
-                "currency": row.get("currency"),
-                "free": row.get("available"),
-                "used": row.get("holds"),
-            }
-            for row in answer.data["data"]
-            if isinstance(row, dict)
-        ]
+        data = answer.data["data"]
+        if isinstance(data, dict):
+            return [of_the_whole(data, "currency", "accountEquity", "availableBalance")]
+        return [_row(row) for row in _rows(data) if row.get("type") in TRADING]
+
+    def other_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
+        data = answer.data["data"]
+        return [_row(row) for row in _rows(data) if row.get("type") not in TRADING]
+
+    def currencies_told(self, call: Call, answer: Answer) -> tuple[str, ...] | None:
+        return (USDT,) if call == self.futures_account else None
+
+
+def _rows(data: Any) -> list[Mapping[str, Any]]:
+    return [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+
+
+def _row(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    names = {"currency": "currency", "free": "available", "used": "holds"}
+    return {part: row.get(name) for part, name in names.items()}
 
 
 def _unknown_key(code: str, message: str) -> Verdict:

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from .base import (
+    FUTURES_ALONE,
+    SPOT_ALONE,
     Answer,
     Ask,
     Call,
@@ -24,6 +26,7 @@ from .reading import (
     ip_in,
     iso_moment,
     message_of,
+    of_the_whole,
     permissions_from,
     short_text,
     transport_problem,
@@ -107,6 +110,8 @@ class Mexc(Exchange):
     calls = frozenset(
         {time_call, key_call, uid, account, open_orders, test_order, withdrawals, assets, positions}
     )
+
+    pays = {account: SPOT_ALONE, assets: FUTURES_ALONE}
 
     def key_params(self, credentials: Credentials) -> dict[str, str]:
         return {"accessKey": credentials.api_key}
@@ -225,11 +230,7 @@ class Mexc(Exchange):
                 if isinstance(row, dict)
             ]
         return [
-            {
-                "currency": row.get("currency"),
-                "free": row.get("availableBalance"),
-                "used": row.get("frozenBalance"),
-            }
+            of_the_whole(row, "currency", "equity", "availableBalance")
             for row in answer.data["data"]
             if isinstance(row, dict)
         ]

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from .base import (
+    BOTH_MARKETS,
     Answer,
     Ask,
     Call,
@@ -21,6 +22,7 @@ from .reading import (
     code_of,
     ip_in,
     message_of,
+    of_the_whole,
     permissions_from,
     short_text,
     transport_problem,
@@ -93,6 +95,8 @@ class Okx(Exchange):
     open_orders = Call("GET", HOST, "/api/v5/trade/orders-pending", "trade/orders-pending", PRIVATE)
     positions = Call("GET", HOST, "/api/v5/account/positions", "account/positions", PRIVATE)
     calls = frozenset({time_call, key_call, balance, open_orders, positions})
+    # A key that trades spot alone here is one whose account is in spot mode.
+    pays = {balance: BOTH_MARKETS}
     sites = (
         *(Site(code, name, {HOST: host}) for code, name, host in REGIONS),
         Site("demo", "OKX demo trading", headers=DEMO, demo=True),
@@ -168,15 +172,10 @@ class Okx(Exchange):
         return (self.open_orders, self.positions) if futures else (self.open_orders,)
 
     def balance_rows(self, answer: Answer) -> list[Mapping[str, Any]]:
-        return [
-            {
-                "currency": row.get("ccy"),
-                "free": row.get("availBal") or row.get("availEq"),
-                "used": row.get("frozenBal"),
-            }
-            for row in _first(answer.data)["details"]
-            if isinstance(row, dict)
-        ]
+        """What is frozen does not count all that positions keep, so the whole is the equity."""
+        rows = (row for row in _first(answer.data)["details"] if isinstance(row, dict))
+        frees = ((row, "availBal" if row.get("availBal") else "availEq") for row in rows)
+        return [of_the_whole(row, "ccy", "eq", free) for row, free in frees]
 
 
 PROOF: dict[str, tuple[str, type | tuple[type, ...]]] = {

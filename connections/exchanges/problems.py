@@ -157,7 +157,7 @@ PROBLEMS = _catalogue(
     Problem(
         "ambiguous",
         _("{exchange} refused the key and gave no single reason"),
-        _("Its answer has more than one possible cause. Check them in this order."),
+        _("Its answer has more than one possible cause. Its test lists them in order."),
         (),
     ),
     Problem(
@@ -180,12 +180,47 @@ PROBLEMS = _catalogue(
         ),
     ),
     Problem(
+        "key_destroyed",
+        _("The key was destroyed here"),
+        _("Keys may have leaked, so BackFuture destroyed its copy. It still works at {exchange}."),
+        (
+            _("Delete the key at {exchange} now. Do not wait, even if it seems untouched."),
+            _("Look there for orders and withdrawals that are not yours."),
+            _("Create a new key and replace it here: settings and strategies are kept."),
+        ),
+    ),
+    Problem(
         "different_account",
         _("The new key belongs to another account"),
         _("This connection's history and strategies belong to the account of its first key."),
         (
             _("Create the new key in the same {exchange} account as the old one."),
             _("To connect another account, add a new connection."),
+        ),
+    ),
+    Problem(
+        "strategies_need_more",
+        _("The new key lacks a right that your strategies need"),
+        _(
+            "A strategy that is switched on here trades on a market for which this key is not "
+            "proven ready. So nothing was changed: the old key stays in use."
+        ),
+        (
+            _("Open the new key at {exchange} and enable trading on the markets you use."),
+            _("Or switch off the strategies on the market that the key is not for."),
+            _("Then test again."),
+        ),
+    ),
+    Problem(
+        "strategies_need_ips",
+        _("The new key is not restricted to IP addresses"),
+        _(
+            "Strategies run only on keys restricted to IP addresses here, and one is switched on. "
+            "So nothing was changed: the old key stays in use."
+        ),
+        (
+            _("Open the new key at {exchange} and restrict it to our addresses: {server_ips}"),
+            _("Save, wait a minute, and test again."),
         ),
     ),
 )
@@ -244,12 +279,21 @@ WARNINGS = _catalogue(
 
 ALL = {**PROBLEMS, REFUSED.code: REFUSED, **WARNINGS}
 
+# Said by us of what stands in the database, never by an exchange's answer.
+OURS = {
+    "sealed_unreadable",
+    "key_destroyed",
+    "different_account",
+    "strategies_need_more",
+    "strategies_need_ips",
+}
 # The codes `inspect_keys` may print: those an exchange's answer can mean.
-INSPECTION_CODES = tuple(
-    code for code in PROBLEMS if code not in {"sealed_unreadable", "different_account"}
-)
+INSPECTION_CODES = tuple(code for code in PROBLEMS if code not in OURS)
 
 
 def may_pass(code: str) -> bool:
     """Whether waiting may make this problem go away. Retry is decided here and nowhere else."""
     return code in PROBLEMS and PROBLEMS[code].may_pass
+
+
+MAY_PASS = tuple(filter(may_pass, PROBLEMS))

@@ -6,11 +6,14 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Context, Decimal
 from itertools import islice
 from typing import Any
 
 from .base import Answer, Call, Known, Permissions, Verdict
 
+AMOUNT = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+EXACT = Context(prec=200)  # no amount is rounded
 IP = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:]+)(?![\w:])")
 
 
@@ -82,6 +85,26 @@ def whole_number(value: Any) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value):
         return int(value)
     return value if isinstance(value, int) and 0 <= value < 10**18 else None
+
+
+def amount_of(value: Any) -> Decimal | None:
+    """An amount of money from text or from a JSON number; None for what is none."""
+    if isinstance(value, float):
+        value = f"{Decimal(repr(value)):f}"  # small ones have an exponent
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return Decimal(value) if AMOUNT.fullmatch(str(value)) else None
+
+
+def of_the_whole(row: Mapping[str, Any], currency: str, whole: str, free: str) -> dict[str, Any]:
+    """A balance row from the whole of a currency and what is free of it; the rest is in use. Where
+    several currencies are margin together, what is free of one is more than there is of it."""
+    name, all_of_it, rest = row.get(currency), amount_of(row.get(whole)), row.get(free)
+    if all_of_it is None:
+        return {"currency": name, "free": rest}
+    left = min(all_of_it, amount_of(rest) or Decimal())
+    used = EXACT.subtract(all_of_it, left)
+    return {"currency": name, "free": f"{left:f}", "used": f"{used:f}"}
 
 
 def words_of(value: Any) -> tuple[str, ...] | None:

@@ -118,7 +118,7 @@ WORDS: Final[Mapping[str, Words]] = {
         ),
     ),
     "ambiguous": Words(
-        cause=_("Coinbase answers in the same way to several faults. Check them in this order."),
+        cause=_("Coinbase answers alike to several faults. Its test lists them in order."),
     ),
     "withdrawal_enabled": Words(
         cause=_("The key has the Transfer right, which includes withdrawals."),

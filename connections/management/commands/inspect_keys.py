@@ -22,7 +22,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from connections import exchanges
+from connections import egress, exchanges
 from connections.exchanges import client, inspection, pasting
 from connections.exchanges.base import KeyReport
 from connections.presentation import explain
@@ -49,7 +49,8 @@ class Command(BaseCommand):
             sys.stdin.reconfigure(errors="replace")  # one bad byte must not stop the rest
         gc.freeze()  # what is loaded by now stays: no need to look through it again and again
         try:
-            unusable = asyncio.run(self._inspect_all(concurrency))
+            with egress.of_the_site():  # no database is needed here
+                unusable = asyncio.run(self._inspect_all(concurrency))
         except ImproperlyConfigured as error:
             raise CommandError(str(error), returncode=2) from None
         if unusable:
