@@ -28,8 +28,8 @@ def worker_command() -> list[str]:
 
 
 def sweeper_command() -> list[str]:
-    """For scheduled tests, audits and notices: one process sweeps, the other is free for what is
-    short (sweep.py)."""
+    """For scheduled tests, audits, notices and lists of pairs: one process sweeps, the other is
+    free for what is short (sweep.py)."""
     return _celery_worker("sweeper", "sweep,notices", processes=2)
 
 

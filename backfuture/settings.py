@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import logging
 import os
+import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from celery.schedules import crontab
 
 from . import environment
+from .accounts.desk_look import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environment.read(Path(os.environ.get("ENV_FILE", BASE_DIR / ".env")))
+VERSION = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 VAR_DIR = BASE_DIR / env("VAR_DIR", default="var")
 
 # --- who and where -----------------------------------------------------------------------
@@ -48,6 +51,7 @@ INSTALLED_APPS = [
     "backfuture.accounts",
     "connections",
     "strategies",
+    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it takes the place of
     "backfuture.accounts.apps.DeskConfig",  # django.contrib.admin with our own site
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -80,6 +84,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "backfuture.accounts.middleware.VisitorMiddleware",
+    "backfuture.accounts.middleware.ViewAsMiddleware",
 ]
 
 ROOT_URLCONF = "backfuture.urls"
@@ -175,6 +180,7 @@ ADMINS = [("Operator", address) for address in env.list("ADMIN_EMAILS", default=
 # --- words, dates, files -------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
+FORMAT_MODULE_PATH = "backfuture.formats"
 LOCALE_PATHS = [BASE_DIR / "backfuture" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -236,8 +242,13 @@ CELERY_TASK_ROUTES = {
     "connections.tasks.sweep_exchanges": {"queue": "sweep"},
     **{
         f"connections.tasks.{name}": {"queue": "notices"}
-        for name in ("tell", "send_notices", "make_digests", "audit", "thin")
+        for name in (
+            *("tell", "send_notices", "make_digests", "audit", "thin", "count_tests"),
+            *("destroy_replaced_keys", "run_incidents"),
+        )
     },
+    "strategies.tasks.look_after": {"queue": "notices"},
+    "strategies.tasks.refresh_pairs": {"queue": "notices"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # nobody waits behind a slow test while a process is free
 # A page that publishes with retry=False waits 0.1 s for a broker that refuses the connection
@@ -257,7 +268,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker as long as it takes
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "backfuture.schedules:KeptScheduler"
 CELERY_BEAT_SCHEDULE = {
     "wake-waiting-tests": {
         "task": "connections.tasks.wake_waiting_tests",
@@ -270,8 +281,23 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 5},
     },
     "tell": {"task": "connections.tasks.tell", "schedule": 20.0, "options": {"expires": 20}},
+    "look-after-strategies": {
+        "task": "strategies.tasks.look_after",
+        "schedule": 20.0,
+        "options": {"expires": 20},
+    },
     "send-notices": {
         "task": "connections.tasks.send_notices",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    "start-refreshing-pairs": {
+        "task": "strategies.tasks.start_refreshing_pairs",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
+    "run-incidents": {
+        "task": "connections.tasks.run_incidents",
         "schedule": 10.0,
         "options": {"expires": 10},
     },
@@ -279,6 +305,16 @@ CELERY_BEAT_SCHEDULE = {
         "task": "connections.tasks.make_digests",
         "schedule": 600.0,
         "options": {"expires": 600},
+    },
+    "count-tests": {
+        "task": "connections.tasks.count_tests",
+        "schedule": 180.0,
+        "options": {"expires": 180},
+    },
+    "destroy-replaced-keys": {
+        "task": "connections.tasks.destroy_replaced_keys",
+        "schedule": 60.0,
+        "options": {"expires": 60},
     },
     "audit": {
         "task": "connections.tasks.audit",

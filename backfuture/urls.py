@@ -12,5 +12,6 @@ urlpatterns = [
     path("findings/", include("connections.finding_urls")),
     path("exchanges/", include("connections.exchange_urls")),
     path("notices/", include("connections.notice_urls")),
+    path("strategies/", include("strategies.urls")),
     path("admin/", admin.site.urls),
 ]

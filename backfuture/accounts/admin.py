@@ -1,29 +1,132 @@
+"""Users and roles at the support desk."""
+
+from __future__ import annotations
+
 from typing import Any
 
 from allauth.account.adapter import get_adapter
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from connections import looks, lookup
+from connections.desk import DeskAdmin
 from connections.events import AccessEvent, record
 
-from . import step_up
+from . import step_up, view_as, view_as_desk
 from .models import User
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, DeskAdmin):
+    """What each role may do. Superusers alone change it, since it decides what others may."""
+
+    search_help_text = _("The name of the role.")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        group = form.instance
+        before = set(group.permissions.values_list("codename", flat=True))
+        super().save_related(request, form, formsets, change)
+        after = set(group.permissions.values_list("codename", flat=True))
+        said = [f"+{name}" for name in sorted(after - before)]
+        said += [f"-{name}" for name in sorted(before - after)]
+        _on_record(request, group, " ".join(said) or "saved")
+
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        _on_record(request, obj, "deleted")
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        for group in queryset:
+            _on_record(request, group, "deleted")
+        super().delete_queryset(request, queryset)
+
+
+def _on_record(request: HttpRequest, group: Group, what: str) -> None:
+    why = f"{group.name}: {what}"
+    record(AccessEvent.Kind.ROLE_CHANGED, actor=request.user, why=why)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(DjangoUserAdmin, looks.LookedAtAdmin):  # type: ignore[type-arg]
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
     list_display = ("email", "is_active", "is_staff", "date_joined", "last_login")
     list_filter = ("is_staff", "is_superuser", "is_active")
     search_fields = ("email",)
+    search_help_text = _("The e-mail address, or how it begins.")
     ordering = ("email",)
-    readonly_fields = ("date_joined", "last_login")
-    fieldsets = (
-        (None, {"fields": ("email", "password")}),
-        (_("Rights"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
-        (_("Dates"), {"fields": ("date_joined", "last_login")}),
+    readonly_fields = (
+        *("their_connections", "as_they_see_it", "new_password"),
+        *("keys_frozen_until", "date_joined", "last_login"),
     )
+    fieldsets = (
+        (None, {"fields": ("email", "their_connections", "as_they_see_it")}),
+        (_("Rights"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        (_("Dates"), {"fields": ("keys_frozen_until", "date_joined", "last_login")}),
+    )
+    add_fieldsets = ((None, {"fields": ("email", "password1", "password2")}),)
+
+    def owner_of(self, row: User) -> Any:
+        return row.pk
+
+    def connection_of(self, row: User) -> None:
+        return None
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[User], search_term: str
+    ) -> tuple[QuerySet[User], bool]:
+        word = search_term.strip()
+        people = list(lookup.users(word).values_list("pk", flat=True)[: lookup.MOST])
+        return (queryset.filter(pk__in=people) if word else queryset), False
+
+    @admin.display(description=_("connections"))
+    def their_connections(self, user: User) -> SafeString:
+        lead = reverse("admin:connections_connection_changelist")
+        address = f"{lead}?owner__id__exact={user.pk}"
+        number = user.connections.count()
+        return format_html('<a class="desk-link" href="{}">{}</a>', address, number)
+
+    @admin.display(description=_("password"))
+    def new_password(self, user: User) -> SafeString:
+        """Not what is stored of it, which Django's own field would show the beginning of."""
+        address = reverse("admin:auth_user_password_change", args=[user.pk])
+        return format_html('<a class="desk-link" href="{}">{}</a>', address, _("Set a new one"))
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """What leads to a new password is for those who may set one."""
+        if obj is None or not self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        first, *others = self.fieldsets
+        return ((None, {"fields": (*first[1]["fields"], "new_password")}), *others)
+
+    @admin.display(description=_("their pages, as they see them"))
+    def as_they_see_it(self, owner: User) -> SafeString:
+        given = view_as.open_grant(owner, now=timezone.now())
+        word = _("they let support look now") if given else _("they have not let support look")
+        page = reverse("admin:accounts_user_view_as", args=[owner.pk])
+        return format_html('<a class="underline" href="{}">{}</a>', page, word)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Rights come from superusers alone, and an address is changed by its owner, who proves
@@ -49,14 +152,10 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
             get_adapter(request).send_notification_mail("account/email/password_changed", owner)
         return response
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        response = super().change_view(request, object_id, form_url, extra_context)
-        owner = User.objects.filter(pk=object_id).first() if response.status_code == 200 else None
-        if owner:
-            record(AccessEvent.Kind.STAFF_LOOK, actor=request.user, owner=owner, why="account")
-        return response
+    def get_urls(self) -> list[Any]:
+        door = self.admin_site.admin_view(view_as_desk.page)
+        mine = path("<path:object_id>/view-as/", door, name="accounts_user_view_as")
+        return [mine, *super().get_urls()]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -66,5 +165,3 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """An account ends by its owner's hand (own_data.py), which destroys its keys in order."""
         return False
-
-    add_fieldsets = ((None, {"fields": ("email", "password1", "password2")}),)

@@ -23,7 +23,8 @@ class AccountsConfig(AppConfig):
 
 class DeskConfig(admin.AdminConfig):
     """Our own admin site, without what other apps would put into it: seeds, session keys and
-    confirmation links let in whoever reads them, and a schedule runs any task."""
+    confirmation links let in whoever reads them, and a schedule runs any task. Of schedules ours
+    alone come back, within bounds (schedule_admin.py)."""
 
     default = False
     default_site = "backfuture.accounts.desk.DeskSite"
@@ -36,3 +37,8 @@ class DeskConfig(admin.AdminConfig):
 
         for model in [model for model in site._registry if model._meta.app_label in self.KEPT_OUT]:
             site.unregister(model)
+        from django_celery_beat.models import PeriodicTask
+
+        from .schedule_admin import ScheduleAdmin
+
+        site.register(PeriodicTask, ScheduleAdmin)

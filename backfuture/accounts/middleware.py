@@ -6,21 +6,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, tzinfo
+from typing import Any
 
 from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect, render, resolve_url
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
+from django_htmx.http import HttpResponseClientRedirect
 from redis.exceptions import RedisError
 
 from connections.events import Origin, acting_from
-from connections.history import zone_of
+from connections.presentation import zone_of
 
-from . import devices, step_up
+from . import devices, step_up, view_as
 from .adapters import address_of
+from .models import User
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +72,63 @@ class VisitorMiddleware:
         if not request.user.is_authenticated:
             return redirect("account_login")
         return redirect(step_up.address(request, back_to=request.get_full_path()))
+
+
+class ViewAsMiddleware:
+    """While a member of staff sees the site as a user does (view_as.py): the user's pages on the
+    list, by GET, and nothing else. After all others, so that they know the session's own person."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., object], args: object, kwargs: Any
+    ) -> HttpResponse | None:
+        # The person first: a session that is no longer valid is emptied by that.
+        if not request.user.is_authenticated or view_as.SESSION not in request.session:
+            return None
+        viewing = view_as.current(request, now=timezone.now())
+        if viewing is None:
+            return _back_to_the_desk(request)
+        request.viewing = viewing  # type: ignore[attr-defined]
+        name = request.resolver_match.view_name if request.resolver_match else ""
+        if name == view_as.LEAVE and request.method == "POST":
+            return None
+        if request.method != "GET" or name not in view_as.PAGES:
+            return _not_while_viewing(request)
+        view_as.look(viewing, request.path, kwargs.get("pk"))
+        _become(request, viewing.owner)
+        return None
+
+
+def _become(request: HttpRequest, owner: User) -> None:
+    """For this request alone: the session, its keys and its records stay those of the visitor."""
+
+    async def auser() -> User:
+        return owner
+
+    request.user, request.auser = owner, auser
+    timezone.activate(zone_of(owner))  # until the visit's own ends, see VisitorMiddleware
+
+
+def _not_while_viewing(request: HttpRequest) -> HttpResponse:
+    response = render(request, "accounts/not_while_viewing.html", status=403)
+    if request.htmx:  # type: ignore[attr-defined]
+        # It would show nothing of this: it goes to an address that is answered the same.
+        response["HX-Redirect"] = resolve_url(view_as.LEAVE)
+    return response
+
+
+def _back_to_the_desk(request: HttpRequest) -> HttpResponse:
+    text = _("The look is over: the user's consent, or your session at the desk, has ended.")
+    messages.warning(request, text)
+    desk = resolve_url("admin:index")
+    if request.htmx:  # type: ignore[attr-defined]
+        return HttpResponseClientRedirect(desk)  # else the desk would land in a part of the page
+    return redirect(desk)
 
 
 def _zone(request: HttpRequest) -> tzinfo:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -50,6 +52,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         constraints = [
             models.UniqueConstraint(Lower("email"), name="one_user_per_email"),
         ]
+        indexes = [  # the desk's filters: few users are any of these
+            models.Index(fields=["email"], condition=Q(is_staff=True), name="staff_by_email"),
+            models.Index(fields=["email"], condition=Q(is_superuser=True), name="superusers"),
+            models.Index(fields=["email"], condition=Q(is_active=False), name="inactive_users"),
+        ]
 
     def __str__(self) -> str:
         return self.email
@@ -71,3 +78,58 @@ class KnownDevice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} {self.created_at:%Y-%m-%d}"
+
+
+class ViewGrantQuerySet(models.QuerySet["ViewGrant"]):
+    def open(self, now: datetime) -> ViewGrantQuerySet:
+        """What was granted in the future was granted by a clock that was wrong."""
+        return self.filter(ended_at=None, granted_at__lte=now, until__gt=now)
+
+
+class ViewGrant(models.Model):
+    """An owner's consent that support sees the site as they do, for a while (view_as.py)."""
+
+    LASTS = timedelta(minutes=60)
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="view_grants")
+    granted_at = models.DateTimeField(_("granted"), default=timezone.now)
+    until = models.DateTimeField(_("until"))
+    ended_at = models.DateTimeField(_("ended by the owner"), null=True)
+
+    objects = ViewGrantQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("consent to a look")
+        verbose_name_plural = _("consents to a look")
+        ordering = ("-granted_at",)
+        permissions = [("view_as_user", "Can see the site as a user who consents")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(until__lte=models.F("granted_at") + timedelta(minutes=60)),
+                name="a_look_ends_by_itself",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.owner} {self.granted_at:%Y-%m-%d %H:%M}"
+
+
+class SavedView(models.Model):
+    """A list of the support desk as somebody likes to find it: filters, search and order."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_views")
+    name = models.CharField(_("name"), max_length=40)
+    path = models.CharField(max_length=1000, help_text=_("address of the list with its filters"))
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("saved view")
+        verbose_name_plural = _("saved views")
+        default_permissions = ()  # everybody has their own, and nobody another's
+        ordering = ("name",)
+        constraints = [
+            models.UniqueConstraint(fields=["user", "name"], name="one_view_of_a_name_per_user")
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -32,13 +32,17 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 CONNECTION = _names(
-    "id name exchange_id created_at paused_at status problem permissions ip_restricted "
+    "id name notes exchange_id created_at paused_at status problem permissions ip_restricted "
     "key_expires_at uid site tested_at last_ok_at failing_since key_created_at"
 )
-KEY = _names("id state hint fingerprint created_at retired_at last_opened_at last_used_at")
+KEY = _names(
+    "id state hint fingerprint created_at replaced_at destroy_at retired_at uid last_opened_at "
+    "last_used_at"
+)
 TEST = _names(
     "id reason queued_at finished_at outcome problem causes warnings seen_ip permissions "
-    "ip_restricted ips key_created_at key_expires_at uid site label balances"
+    "ip_restricted ips key_created_at key_expires_at uid site label balances "
+    "balances_of"
 )
 FINDING = _names(
     "rule severity state until amount detail first_seen_at state_since snoozed_until regressions"
@@ -48,6 +52,10 @@ PREFERENCES = _names("by_email off quiet_from quiet_until urgent_in_quiet")
 CHANNEL = _names("id name service created_at worked_at failed_at problem")
 NOTICE = _names("id kind connection_id subject text link urgent made_at")
 DELIVERY = _names("channel_id status due_at tries sent_at problem")
+STRATEGY = _names(
+    "id connection_id name created_at enabled suspended_at suspended_for worst_case quote"
+)
+HAPPENED = _names("kind at version settings why")
 WHERE = ("ip", "agent")
 EVENT = _names("kind at connection_id exchange key_hint key_fingerprint why ip agent")
 
@@ -67,16 +75,16 @@ def export(user: User) -> dict[str, Any]:
             "second_factors": list(
                 Authenticator.objects.filter(user=user).values("type", "created_at", "last_used_at")
             ),
+            "let_support_look": list(user.view_grants.values("granted_at", "until", "ended_at")),
             "sessions": list(
                 UserSession.objects.filter(user=user).values("ip", "user_agent", "created_at")
             ),
         },
         "connections": [_connection(row) for row in Connection.objects.owned_by(user)],
-        "strategies": list(
-            StrategyConfig.objects.filter(connection__owner=user).values(
-                "id", "connection_id", "name", "market", "enabled"
-            )
-        ),
+        "strategies": [
+            _strategy(row)
+            for row in StrategyConfig.objects.owned_by(user).prefetch_related("events")
+        ],
         "notices": {
             "preferences": NoticePreferences.objects.filter(user=user).values(*PREFERENCES).first(),
             "chat_services": list(NoticeChannel.objects.filter(owner=user).values(*CHANNEL)),
@@ -99,6 +107,16 @@ def _connection(connection: Connection) -> dict[str, Any]:
         "tests": list(ConnectionTest.objects.filter(connection=connection).values(*TEST)),
         "findings": [_finding(row, connection) for row in connection.findings.all()],
     }
+
+
+def _strategy(strategy: StrategyConfig) -> dict[str, Any]:
+    """Its settings as they stand are those of its newest version."""
+    events = [
+        {name: getattr(event, name) for name in HAPPENED}
+        | {"by_you": event.by_id == strategy.owner_id}
+        for event in strategy.events.all()
+    ]
+    return {**{name: getattr(strategy, name) for name in STRATEGY}, "events": events}
 
 
 def _finding(finding: Finding, connection: Connection) -> dict[str, Any]:
@@ -133,7 +151,7 @@ def delete_account(user: User) -> None:
             str(pk) for pk in Connection.objects.owned_by(user).values_list("pk", flat=True)
         ]
         _forget_in_the_admin([str(user.pk), *connections])
-        for connection in Connection.objects.owned_by(user):
+        for connection in Connection.objects.owned_by(user).order_by("pk"):
             services.delete(connection, by=user)
         record(AccessEvent.Kind.ACCOUNT_DELETED, actor=user, owner=user)
         for session in UserSession.objects.filter(user=user):

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from connections.events import AccessEvent, record
 from connections.models import Connection
 
-from . import own_data, step_up
+from . import own_data, step_up, view_as
 from .models import User
 
 EVENTS_ON_A_PAGE = 50
@@ -42,6 +42,7 @@ def security(request: HttpRequest) -> HttpResponse:
         "sessions": UserSession.objects.filter(user=user).count(),
         "refusal": step_up.refusal_for(_owner(request)),
         "events": AccessEvent.objects.about(user).select_related("actor", "connection")[:5],
+        **_support(_owner(request)),
     }
     return render(request, "accounts/security.html", context)
 
@@ -64,6 +65,41 @@ def _chosen_connection(request: HttpRequest) -> Connection | None:
     except ValueError:
         return None
     return Connection.objects.owned_by(request.user).filter(pk=wanted).first()
+
+
+def _support(owner: User) -> dict[str, Any]:
+    """Whether support may look, until when, and who did."""
+    given = view_as.open_grant(owner, now=timezone.now())
+    return {"given": given, "looks": view_as.who_looked(owner, given) if given else []}
+
+
+@login_required
+@require_POST
+def let_support_look(request: HttpRequest) -> HttpResponse:
+    if not step_up.is_fresh(request):
+        return _confirm_first(request)
+    view_as.grant(_owner(request), now=timezone.now())
+    messages.success(request, _("Support may look for an hour. You can end it at any time."))
+    return redirect("accounts:security")
+
+
+@login_required
+@require_POST
+def end_support_look(request: HttpRequest) -> HttpResponse:
+    if view_as.end(_owner(request), now=timezone.now()):
+        messages.success(request, _("Ended. Support sees your pages no longer."))
+    return redirect("accounts:security")
+
+
+@login_required
+@require_POST
+def stop_viewing(request: HttpRequest) -> HttpResponse:
+    """For a member of staff who sees the site as a user does: back to what they are."""
+    viewing = getattr(request, "viewing", None)
+    view_as.leave(request)
+    if viewing is None:
+        return redirect("accounts:security")
+    return redirect("admin:accounts_user_view_as", viewing.owner.pk)
 
 
 @login_required

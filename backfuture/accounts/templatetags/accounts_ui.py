@@ -44,12 +44,18 @@ SYSTEMS = (
 Kind = AccessEvent.Kind
 # Whoever did these had not proved who they are.
 BY_UNKNOWN = {Kind.SIGN_IN_FAILED, Kind.FACTOR_FAILED, Kind.PASSWORD_RESET}
-ALARMING = {*BY_UNKNOWN, Kind.FACTOR_REMOVED, Kind.STAFF_LOOK, Kind.USER_CHANGED}
+BY_SUPPORT = {Kind.STAFF_LOOK, Kind.STAFF_ACTED, Kind.USER_CHANGED, Kind.VIEW_GRANTED}
+ALARMING = {*BY_UNKNOWN, *BY_SUPPORT, Kind.FACTOR_REMOVED, Kind.CONNECTION_MOVED, Kind.KEY_REVOKED}
 ICONS = {
     Kind.OPENED: "lock",
     Kind.KEY_ENTERED: "key",
     Kind.KEY_REPLACED: "key",
     Kind.KEY_DISCARDED: "trash",
+    Kind.KEY_SWITCHED: "check",
+    Kind.KEY_RESTORED: "refresh",
+    Kind.KEY_DESTROYED: "trash",
+    Kind.ACCOUNT_CONFIRMED: "check",
+    Kind.CONNECTION_MOVED: "key",
     Kind.CONNECTION_DELETED: "trash",
     Kind.PAUSED: "pause",
     Kind.RESUMED: "play",
@@ -65,7 +71,11 @@ ICONS = {
     Kind.EMAIL_CHANGED: "mail",
     Kind.EXPORTED: "download",
     Kind.STAFF_LOOK: "eye",
+    Kind.STAFF_ACTED: "support",
     Kind.USER_CHANGED: "support",
+    Kind.VIEW_GRANTED: "eye",
+    Kind.VIEW_ENDED: "x",
+    Kind.KEY_REVOKED: "trash",
     Kind.CHANNEL_ADDED: "phone",
     Kind.CHANNEL_REMOVED: "trash",
     Kind.CHANNEL_OPENED: "lock",
@@ -79,6 +89,11 @@ REASONS = {
     "webauthn": _("passkey"),
     "recovery_codes": _("recovery codes"),
     "notice": _("to send a notice"),
+    "in time": _("it was kept as long as it could be taken back"),
+    "asked": _("before its time was up"),
+    "replaced again": _("another key was replaced after it"),
+    "not kept": _("replaced keys are not kept here"),
+    "of no use": _("it never worked, or could withdraw"),
 }
 TESTS = {f"test: {value}": label for value, label in ConnectionTest.Reason.choices}
 

@@ -1,0 +1,90 @@
+"""What the product does by the clock, and whether it is late."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery.schedules import crontab
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from django_celery_beat.models import PeriodicTask
+
+from backfuture.schedules import KNOWN
+
+from .schedule_admin import seconds_of, time_of
+
+# The clock (Celery's beat) writes down every three minutes what it has started.
+WRITTEN_WITHIN = timedelta(minutes=4)
+HARM: dict[str, Any] = {
+    "wake-waiting-tests": _("tests that people ask for may not begin."),
+    "start-sweeps": _("keys are not tested unless somebody asks."),
+    "look-after-strategies": _("a strategy may run on a key that is not safe."),
+    "run-incidents": _("confirmed incidents stand still."),
+    "start-refreshing-pairs": _("pairs that are no longer traded go unnoticed."),
+    "tell": _("nobody is told that a connection broke."),
+    "send-notices": _("e-mails and chat messages wait."),
+    "make-digests": _("weekly and daily summaries wait."),
+    "count-tests": _("the charts below are old."),
+    "destroy-replaced-keys": _("replaced keys are kept longer than they should be."),
+    "audit": _("findings that come with time, such as old keys, are missing."),
+    "thin": _("tests are kept longer than they should be."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`last` and `next` are None where nobody knows: it never ran, or is switched off. One that is
+    due, or about to be, may have run since: the clock has not written it down yet."""
+
+    title: str
+    harm: str
+    rhythm: str
+    last: datetime | None = None
+    next: datetime | None = None
+    off: bool = False
+    due: bool = False
+    late: bool = False
+
+
+def schedules(now: datetime) -> list[Schedule]:
+    """All there are; the late ones first."""
+    rows = PeriodicTask.objects.select_related("interval", "crontab").filter(name__in=list(KNOWN))
+    found = {row.name: row for row in rows}
+    shown = [_schedule(name, found.get(name), now) for name in KNOWN]
+    return sorted(shown, key=lambda each: not (each.late or each.off))
+
+
+def _schedule(name: str, row: PeriodicTask | None, now: datetime) -> Schedule:
+    title, harm = str(KNOWN[name].title), str(HARM[name])
+    if row is None:
+        return Schedule(title, harm, gettext("not set up yet"), late=True)
+    due = _after(row.schedule, row.last_run_at or row.date_changed) if row.enabled else None
+    return Schedule(
+        title,
+        harm,
+        _rhythm(row),
+        row.last_run_at,
+        due,
+        off=not row.enabled,
+        due=due is not None and now >= due - timedelta(minutes=1),
+        late=due is not None and now > due + WRITTEN_WITHIN,
+    )
+
+
+def _after(rule: Any, last: datetime) -> datetime:
+    if not isinstance(rule, crontab):
+        return last + rule.run_every  # type: ignore[no-any-return]
+    local, delta, _now = rule.remaining_delta(last)
+    return local + delta  # type: ignore[no-any-return]
+
+
+def _rhythm(row: PeriodicTask) -> str:
+    seconds = seconds_of(row)
+    if seconds is None:
+        return gettext("every day at %(time)s UTC") % {"time": time_of(row)}
+    if seconds % 60:
+        return ngettext("every second", "every %(n)d seconds", seconds) % {"n": seconds}
+    minutes = seconds // 60
+    return ngettext("every minute", "every %(n)d minutes", minutes) % {"n": minutes}
