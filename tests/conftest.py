@@ -8,10 +8,12 @@ from importlib import import_module
 import pytest
 from django.apps import apps
 from django.test import Client
+from playwright.sync_api import Browser
 
 from backfuture.accounts.models import User
 from connections.models import Connection, Exchange
 from tests import making
+from tests.chromium import launched
 from tests.simulator import Simulator
 
 add_exchanges = import_module("connections.migrations.0002_exchange_rows").add_rows
@@ -65,6 +67,12 @@ def connection(trader: User, mexc: Exchange) -> Connection:
     return making.connection(trader, mexc, "MEXC Spot Main")
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
 @pytest.fixture(scope="session")
 def running_simulator() -> Iterator[Simulator]:
     with Simulator() as simulator:
@@ -79,6 +87,7 @@ def simulator(running_simulator: Simulator, settings) -> Iterator[Simulator]:
     running_simulator.clear_log()
     yield running_simulator
     running_simulator.clear_answers()
+    running_simulator.world.markets.reset()
     running_simulator.world.keys.clear()
     running_simulator.world.keys.update(keys)
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from backfuture.accounts.models import User
 from connections import channels
 from connections.models import Exchange
-from tests import making
+from tests import making, strategies_made
 from tests.hostile import Form, forms_of
 from tests.passkey import Passkey
 
@@ -120,6 +120,7 @@ class Site:
     def _at_the_desk(self) -> Iterator[str]:
         self.client = self.desk
         user = User.objects.create_user("trader@example.com", PASSWORD)
+        making.say_why(self.desk, user)
         self._connections(user, "mexc", "okx")
         yield from ("/admin/", reverse("admin:auth_user_password_change", args=[user.pk]))
         for model in site._registry:
@@ -150,6 +151,13 @@ class Site:
             path = made.get_absolute_url()
             found.append([path, *(f"{path}{page}/" for page in ("tests", "rename", "replace"))])
             found[-1].append(f"{path}delete/")
+            symbol = f"BTC/{'USDC' if exchange.code == 'coinbase' else 'USDT'}"
+            btc = strategies_made.pair(symbol, exchange=exchange.code)
+            strategy = strategies_made.strategy(made, f"Ladder of {name}", pairs=[btc])
+            ladder = strategy.get_absolute_url()
+            found[-1] += ["/strategies/", f"/strategies/new/{made.pk}/", f"{ladder}edit/"]
+            found[-1] += [ladder, f"{ladder}delete/", f"{ladder}history/"]
+            found[-1].append(f"/strategies/new/{made.pk}/pairs/")
         return found
 
     def _find(self) -> Iterator[Form]:

@@ -12,12 +12,15 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from django.conf import settings
 from django.test import Client
+from django_celery_beat.schedulers import ModelEntry
 
 from backfuture.accounts.models import User
-from connections import results, services, worker
+from backfuture.celery import app
+from connections import replacing, results, services, worker
 from connections.exchanges.base import Credentials, KeyFacts, KeyReport, Permissions, Step
-from connections.models import Connection, ConnectionTest, Exchange
+from connections.models import Connection, ConnectionTest, Credential, Exchange
 
 GOOD = Permissions(True, True, False, False, False, False)
 
@@ -50,6 +53,15 @@ def finish(connection: Connection, result: KeyReport) -> ConnectionTest:
     results.write(test, result)
     connection.refresh_from_db()
     return ConnectionTest.objects.get(pk=test.pk)
+
+
+def replaced(connection: Connection, key: Credentials | None = None) -> Credential:
+    """Puts another key, which passes, in the place of the one in use; the old one."""
+    old: Credential = connection.credentials.active().get()
+    age(connection, minutes=2)
+    replacing.replace_key(connection, by=connection.owner, credentials=key or credentials())
+    finish(connection, report())
+    return connection.credentials.get(pk=old.pk)
 
 
 def age(connection: Connection, **by: float) -> None:
@@ -97,3 +109,17 @@ def desk(client: Client, user: User) -> Client:
     if not Authenticator.objects.filter(user=user).exists():
         totp(user)
     return sign_in(client, user, second_factor=True)
+
+
+def schedules() -> None:
+    """As the clock (Celery's beat) writes them down when it starts."""
+    for name, entry in settings.CELERY_BEAT_SCHEDULE.items():
+        ModelEntry.from_entry(name, app=app, **entry)
+
+
+def say_why(client: Client, *owners: User, why: str = "ticket 4711") -> Client:
+    """As if they had said why they look at data of these people (connections/looks.py)."""
+    session = client.session
+    session["reasons_to_look"] = {str(owner.pk): why for owner in owners}
+    session.save()
+    return client

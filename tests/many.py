@@ -11,7 +11,7 @@ from backfuture.accounts.models import User
 from connections.auditor import audit
 from connections.exchanges.base import Permissions
 from connections.models import Connection, Credential, Finding, FindingChange
-from strategies.models import StrategyConfig
+from strategies.models import Pair, StrategyConfig
 
 NOW = datetime(2027, 3, 10, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -38,10 +38,12 @@ def keyed(
     *,
     key: Mapping[str, Any] | None = None,
     strategies: Iterable[str] = (),
+    pairs: Mapping[str, bool] | None = None,
     **fields: Any,
 ) -> Connection:
     """A connection whose key is a day old, restricted, good, and tested an hour ago: no rule finds
-    anything until something is said otherwise. `strategies` are the markets of enabled ones."""
+    anything until something is said otherwise. `strategies` are the markets of enabled ones, and
+    `pairs` those that each of them has, traded or not."""
     usual = {
         "name": secrets.token_hex(6),
         "created_at": ago(days=1),
@@ -55,10 +57,25 @@ def keyed(
     made = Connection.objects.create(owner=owner, exchange_id=exchange, **{**usual, **fields})
     with_key(made, **(key or {}))
     for number, market in enumerate(strategies):
-        StrategyConfig.objects.create(
-            connection=made, name=f"Strategy {number}", market=market, enabled=True
-        )
+        running = strategy(made, f"{made.name} {number}", market=market)
+        for symbol, active in (pairs or {}).items():
+            running.pairs.add(pair(exchange, symbol, market=market, active=active))
     return made
+
+
+def pair(exchange: str, symbol: str, *, market: str = "spot", **fields: Any) -> Pair:
+    """A pair of that name, as it was written first."""
+    base, _, quote = symbol.partition("/")
+    place = {"exchange_id": exchange, "market": market, "symbol": symbol}
+    return Pair.objects.get_or_create(
+        **place, defaults={"base": base, "quote": quote.partition(":")[0], **fields}
+    )[0]
+
+
+def strategy(connection: Connection, name: str, **fields: Any) -> StrategyConfig:
+    """Enabled, whatever its settings say, unless something else is said."""
+    usual = {"owner_id": connection.owner_id, "quote": "USDT", "enabled": True}
+    return StrategyConfig.objects.create(connection=connection, name=name, **{**usual, **fields})
 
 
 def with_key(connection: Connection, **fields: Any) -> Credential:

@@ -31,7 +31,7 @@ if __name__ == "__main__":
     django.setup()
 
 from backfuture.accounts.models import User
-from connections import keyring_files, results, services, vault, worker
+from connections import keyring_files, replacing, results, vault, worker
 from connections.events import AccessEvent, event
 from connections.exchanges.base import Credentials
 from connections.models import Connection, ConnectionTest, Credential, Exchange
@@ -193,11 +193,11 @@ class Editor:
         making.age(connection, minutes=2)
         key = _key()
         with override_settings(**self.web):
-            services.replace_key(connection, by=connection.owner, credentials=key)
+            replacing.replace_key(connection, by=connection.owner, credentials=key)
         self.expected[str(connection.pk)]["pending"] = key.api_key
 
     def _discard(self, connection: Connection) -> None:
-        assert services.discard_new_key(connection, by=connection.owner)
+        assert replacing.discard_new_key(connection, by=connection.owner)
         del self.expected[str(connection.pk)]["pending"]
 
     def _test(self, connection: Connection) -> None:
@@ -210,7 +210,7 @@ class Editor:
         results.write(test, making.report())
         assert ConnectionTest.objects.get(pk=test.pk).outcome == "connected"
         if pending := keys.pop("pending", ""):
-            keys["active"] = pending
+            keys |= {"active": pending, "replaced": keys["active"]}
 
 
 def _key() -> Credentials:

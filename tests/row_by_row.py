@@ -61,6 +61,7 @@ def judge(connection: Connection, limits: Thresholds, now: datetime) -> dict[str
         )
     )
     found = _rights(connection, markets)
+    found |= _pairs(connection)
     found |= _tests(connection, limits, now)
     if ends := _end(connection, key):
         until, detail = ends
@@ -98,6 +99,16 @@ def _rights(connection: Connection, markets: list[str]) -> dict[str, Found]:
     if excess and markets:
         found["excess_permissions"] = Found(WARNING, detail=",".join(excess))
     return found
+
+
+def _pairs(connection: Connection) -> dict[str, Found]:
+    gone: dict[int, str] = {}
+    for strategy in StrategyConfig.objects.filter(connection=connection, enabled=True):
+        gone |= {pair.pk: pair.symbol for pair in strategy.pairs.all() if not pair.active}
+    if not gone:
+        return {}
+    names = sorted({min(gone.values()), max(gone.values())})
+    return {"delisted_pair": Found(HIGH, amount=len(gone), detail=",".join(names))}
 
 
 def _tests(connection: Connection, limits: Thresholds, now: datetime) -> dict[str, Found]:

@@ -22,6 +22,7 @@ from django.utils import timezone
 from backfuture.accounts.models import User
 from connections import worker
 from connections.events import WrittenOnce
+from connections.exchanges.base import KeyFacts
 from connections.models import AccessEvent, Connection, Exchange
 from tests import making
 
@@ -45,6 +46,10 @@ class Scene:
 
     def on(self, page: str, /, **sent: str) -> Any:
         return self.browser.post(f"/connections/{self.connection.pk}/{page}/", sent)
+
+    def tested(self) -> Connection:
+        making.finish(self.connection, making.report())
+        return self.connection
 
     def guest(self) -> Client:
         return Client(REMOTE_ADDR=HERE, HTTP_USER_AGENT=AGENT)
@@ -70,7 +75,9 @@ def scene(trader: User, staff: User, connection: Connection) -> Scene:
     for user in (trader, staff):
         EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
     desk = Client(REMOTE_ADDR=STAFFS_PLACE, HTTP_USER_AGENT=STAFFS_AGENT)
-    made = Scene(trader, staff, connection, Client(), making.desk(desk, staff))
+    made = Scene(
+        trader, staff, connection, Client(), making.say_why(making.desk(desk, staff), trader)
+    )
     made.browser = made.sign_in()
     made.browser.post("/accounts/reauthenticate/", {"password": PASSWORD})
     return made
@@ -106,12 +113,22 @@ def change_password(scene: Scene) -> None:
 
 
 def by_staff(scene: Scene, **sent: str) -> None:
-    given = {"name": scene.connection.name, "paused_at_0": "", "paused_at_1": "", **sent}
+    given = {"name": scene.connection.name, **sent}
     scene.admin("connections_connection", scene.connection.pk, **given)
 
 
 def look(scene: Scene) -> None:
     scene.desk.get(reverse("admin:connections_connection_change", args=[scene.connection.pk]))
+
+
+ELSEWHERE_FOUND = making.report(facts=KeyFacts(making.GOOD, True, uid="43"))
+
+
+def other_account(scene: Scene) -> None:
+    scene.tested()
+    scene.on("replace", **NEW_KEY)
+    making.finish(scene.connection, ELSEWHERE_FOUND)
+    scene.on("replace/other-account", account="43")
 
 
 TRADER, NOBODY, STAFF = "trader", "nobody", "staff"
@@ -125,6 +142,20 @@ ACTS: dict[str, tuple[Callable[[Scene], Any], Kind, str, str]] = {
     "discard": (
         lambda s: (s.on("replace", **NEW_KEY), s.on("replace/discard")),
         *(Kind.KEY_DISCARDED, TRADER, ""),
+    ),
+    "new key passes": (lambda s: making.replaced(s.tested()), Kind.KEY_SWITCHED, NOBODY, ""),
+    "go back": (
+        lambda s: (making.replaced(s.tested()), s.on("replace/back")),
+        *(Kind.KEY_RESTORED, TRADER, ""),
+    ),
+    "destroy": (
+        lambda s: (making.replaced(s.tested()), s.on("replace/destroy")),
+        *(Kind.KEY_DESTROYED, TRADER, "asked"),
+    ),
+    "confirm the account": (other_account, Kind.ACCOUNT_CONFIRMED, TRADER, ""),
+    "move to the account": (
+        lambda s: (other_account(s), making.finish(s.connection, ELSEWHERE_FOUND)),
+        *(Kind.CONNECTION_MOVED, NOBODY, ""),
     ),
     "delete": (
         lambda s: s.on("delete", confirm=s.connection.name),
@@ -166,31 +197,47 @@ ACTS: dict[str, tuple[Callable[[Scene], Any], Kind, str, str]] = {
         *(Kind.EMAIL_CHANGED, TRADER, ""),
     ),
     "export": (lambda s: s.browser.post("/accounts/export/"), Kind.EXPORTED, TRADER, ""),
-    "look by staff": (look, Kind.STAFF_LOOK, STAFF, ""),
-    "rename by staff": (lambda s: by_staff(s, name="Theirs"), Kind.RENAMED, STAFF, ""),
+    "let support look": (
+        lambda s: s.browser.post("/accounts/support/let-in/"),
+        *(Kind.VIEW_GRANTED, TRADER, ""),
+    ),
+    "end the look": (
+        lambda s: [s.browser.post(f"/accounts/support/{page}/") for page in ("let-in", "end")],
+        *(Kind.VIEW_ENDED, TRADER, ""),
+    ),
+    "look by staff": (look, Kind.STAFF_LOOK, STAFF, "ticket 4711"),
+    "rename by staff": (lambda s: by_staff(s, name="Theirs"), Kind.RENAMED, STAFF, "ticket 4711"),
     "pause by staff": (
-        lambda s: by_staff(s, paused_at_0="2026-11-21", paused_at_1="10:00:00"),
-        *(Kind.PAUSED, STAFF, ""),
+        lambda s: by_staff(s, paused="on"),
+        *(Kind.PAUSED, STAFF, "ticket 4711"),
+    ),
+    "notes by staff": (
+        lambda s: by_staff(s, notes="Called him"),
+        *(Kind.STAFF_ACTED, STAFF, "notes changed: ticket 4711"),
     ),
     "account by staff": (
         lambda s: s.admin("accounts_user", s.trader.pk, is_active="on", is_staff="on"),
         *(Kind.USER_CHANGED, STAFF, "is_staff"),
     ),
 }
+BY_THE_WORKER = {"new key passes", "move to the account"}
 # django-allauth tells of these when they are saved for good.
 WHEN_SAVED = {"add app", "new recovery codes"}
 COMMITTED = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 # These have tests of their own below.
 ELSEWHERE = {
-    Kind.KEY_DESTROYED,
     Kind.OPENED,
     Kind.SIGNED_UP,
     Kind.EXCHANGE_CHANGED,
     Kind.ACCOUNT_DELETED,
     Kind.THRESHOLDS_CHANGED,  # test_hygiene_admin.py
+    Kind.ROLE_CHANGED,  # test_roles.py
+    Kind.SCHEDULE_CHANGED,  # test_desk_looks.py
     Kind.CHANNEL_ADDED,  # test_channels.py, as the two that follow
     Kind.CHANNEL_REMOVED,
     Kind.CHANNEL_OPENED,
+    Kind.INCIDENT,  # test_incidents.py, as the one that follows
+    Kind.KEY_REVOKED,
 }
 
 
@@ -210,7 +257,8 @@ def test_act_leaves_its_event(scene: Scene, act: str) -> None:
     assert event.owner == scene.trader
     assert event.actor == {TRADER: scene.trader, STAFF: scene.staff, NOBODY: None}[who]
     assert timedelta(0) <= timezone.now() - event.at < timedelta(seconds=30)
-    place = (STAFFS_PLACE, STAFFS_AGENT) if who == STAFF else (HERE, AGENT)
+    places = {STAFF: (STAFFS_PLACE, STAFFS_AGENT), TRADER: (HERE, AGENT)}
+    place = (None, "") if act in BY_THE_WORKER else places.get(who, (HERE, AGENT))
     assert (event.ip, event.agent) == place
     assert event.why == why
 

@@ -23,6 +23,7 @@ from connections.exchanges import EXCHANGES
 from connections.exchanges.base import Permissions
 from connections.models import Connection, Finding, FindingChange, Thresholds
 from connections.rules import RULES
+from strategies.models import StrategyConfig
 from tests import generated, row_by_row
 from tests.many import NOW, SECOND, ago, ahead, change, everything, found, keyed, may
 
@@ -181,6 +182,7 @@ class TestAgain:
     def test_the_number_of_statements_does_not_depend_on_the_rows(self, trader: User):
         counts = set()
         for count in (3, 300):
+            StrategyConfig.objects.all().delete()
             Connection.objects.all().delete()
             User.objects.exclude(pk=trader.pk).delete()
             generated.connections(count, NOW)
@@ -260,6 +262,13 @@ def test_an_audit_that_breaks_leaves_nothing_behind(trader: User, monkeypatch):
     assert audit(now=NOW) == Tally(opened=1)
 
 
+HALTED: tuple[dict[str, bool], ...] = (
+    {"BTC/USDT": True, "ETH/USDT": True},
+    {"BTC/USDT": True, "LUNA/USDT": False},
+    {"ANC/USDT": False, "LUNA/USDT": False, "UST/USDT": False},
+)
+
+
 def scattered(owners: list[User], count: int) -> None:
     """Connections of which anything may be true, likely or not; always the same ones."""
     chance = random.Random(5)
@@ -277,6 +286,7 @@ def scattered(owners: list[User], count: int) -> None:
             chance.choice(owners),
             chance.choice(list(EXCHANGES)),
             strategies=chance.choices(("spot", "futures"), k=chance.choice((0, 0, 1, 1, 2, 3))),
+            pairs=chance.choice((None, *HALTED)),
             key={
                 "created_at": ago(days=chance.uniform(0, 120)),
                 "last_used_at": once(100),

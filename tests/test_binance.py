@@ -65,10 +65,11 @@ def test_good_key_shows_all_it_may_do_with_evidence(simulator: Simulator) -> Non
     }
     assert set(may.evidence) == set(may.NAMES)
     assert may.evidence["withdraw"] == f"GET {KEY_PATH}: enableWithdrawals false"
-    assert {each.currency: each.total for each in report.balances} == {
-        "BTC": "0.015",
-        "USDT": "1350.5",
-    }
+    assert [(each.currency, each.total) for each in report.balances] == [
+        ("BTC", "0.015"),
+        ("USDT", "1350.5"),
+        ("USDT", "700"),
+    ]
     assert (report.facts.uid, report.facts.ip_restricted) == ("209302839", True)
     assert asked_at(simulator, "/fapi/v3/positionRisk") == [FUTURES_HOST]
     assert not simulator.requests_to(ORDER_TEST)
@@ -145,7 +146,7 @@ def test_key_for_futures_alone(simulator: Simulator) -> None:
     report = inspect(key)
     assert outcome(report) == ("connected", "")
     assert report.facts.permissions.ready_for == ("futures",)
-    assert {each.currency for each in report.balances} == {"BTC", "USDT"}
+    assert {each.currency: each.total for each in report.balances} == {"USDT": "700"}
     simulator.change(key.api_key, own={"futures_account": "not opened"})
     assert outcome(inspect(key)) == ("failed", "restricted")
 

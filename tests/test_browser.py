@@ -3,46 +3,24 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from connections.exchanges import EXCHANGES
+from tests.chromium import IN_A_BROWSER
 from tests.running import PASSWORD, Site
 from tests.simulator import KeySpec, sample
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (Debian: chromium)"),
-]
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Site(tmp_path_factory.mktemp("browser")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 class Tab:
@@ -192,9 +170,9 @@ def test_every_exchange_connects_and_a_corrected_secret_mends_it(scripted: Tab, 
     scripted.enter(sample(code, "good"))
     connected(scripted)
     scripted.connect(wrong)
-    expect(page.locator(".advice")).to_be_visible(timeout=20_000)
+    expect(page.locator(".advice").first).to_be_visible(timeout=20_000)
     expect(page.locator("#test-title")).not_to_be_empty()
-    expect(page.locator(".advice").locator("li, h3 + p").first).to_be_visible()
+    expect(page.locator(".advice").first.locator("li, h3 + p").first).to_be_visible()
     expect(page.locator("#connection-status")).not_to_contain_text("Connected")
     page.get_by_role("link", name="Replace key").click()
     scripted.fill(replace(wrong, wrong_secret=""))
@@ -257,6 +235,47 @@ def test_replace_pause_and_delete(tab: Tab):
     page.locator("main form button[type=submit]").last.click()
     page.wait_for_url("**/connections/")
     expect(page.get_by_text("its key destroyed here").first).to_be_visible()
+
+
+def replaced(tab: Tab, name: str, key: KeySpec) -> None:
+    tab.connect(sample("mexc", "good"), name)
+    connected(tab)
+    tab.page.get_by_role("link", name="Replace").first.click()
+    tab.fill(key)
+    tab.page.locator("main form button[type=submit]").last.click()
+
+
+def test_replaced_key_is_taken_back_or_destroyed(tab: Tab):
+    """On a phone: the buttons are there, and none is wider than the screen."""
+    page = tab.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    old, new = sample("mexc", "good"), sample("mexc", "twin_good")
+    replaced(tab, "Taken back", new)
+    kept = page.locator("#pending .alert")
+    expect(kept).to_contain_text(f"…{old.api_key[-4:]}: kept until", timeout=20_000)
+    for part in (kept, *kept.get_by_role("button").all()):
+        box = part.bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= 360
+    kept.get_by_role("button", name="Go back to the old key").click()
+    expect(page.get_by_text("The old key is in use again").first).to_be_visible()
+    connected(tab)
+    expect(kept).to_have_count(0)
+    page.get_by_role("link", name="Replace").first.click()
+    tab.fill(new)
+    page.locator("main form button[type=submit]").last.click()
+    expect(kept).to_contain_text("kept until", timeout=20_000)
+    kept.get_by_role("button", name="Destroy the old key now").click()
+    expect(page.get_by_text("The old key was destroyed here").first).to_be_visible()
+    expect(kept).to_have_count(0)
+
+
+def test_key_of_another_account_is_used_all_the_same(tab: Tab):
+    page = tab.page
+    replaced(tab, "Moved", sample("mexc", "other_account"))
+    heading(tab, "The new key belongs to another account")
+    page.get_by_role("button", name="Use it all the same").click()
+    expect(page.locator("#pending .alert")).to_contain_text("kept until", timeout=20_000)
+    connected(tab)
 
 
 def test_browser_keeps_no_secret(chromium: Browser, site: Site):

@@ -8,17 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
-from playwright.sync_api import Browser, CDPSession, Page, expect, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from backfuture.accounts import step_up
+from tests.chromium import IN_A_BROWSER
 from tests.running import PASSWORD, Site
 from tests.simulator import sample
-from tests.test_browser import CHROMIUM, QUIET, Tab
+from tests.test_browser import Tab
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (Debian: chromium)"),
-]
+pytestmark = IN_A_BROWSER
 
 # Whoever is signed in has confirmed that it is them so many seconds ago.
 AGE = """
@@ -42,14 +40,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Site(tmp_path_factory.mktemp("browser-accounts")) as running:
         running.url = f"http://localhost:{running.port}"  # passkeys need a name
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[True, False], ids=["javascript", "no-javascript"])

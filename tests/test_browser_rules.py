@@ -13,24 +13,21 @@ from urllib.parse import urlsplit
 import pytest
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from django.urls import Resolver404, resolve
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests import canary
+from tests.chromium import IN_A_BROWSER
 from tests.running import PASSWORD, Site, wait_for
 from tests.simulator import KeySpec
-from tests.test_browser import CHROMIUM, QUIET
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (Debian: chromium)"),
-]
+pytestmark = IN_A_BROWSER
 
 # The browser's own event, whatever a page does with its errors.
 REPORT = """addEventListener("securitypolicyviolation", (event) =>
     console.error(`CSP: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`))"""
 STORED = "() => ({...localStorage, ...sessionStorage})"
-# The choice of a theme, and which filters of the desk are folded (Django's own script).
-MAY_KEEP = {"theme", "django.admin.filtersState"}
+# The choice of a theme, there and at the desk, and whether the desk's navigation is open.
+MAY_KEEP = {"theme", "adminTheme", "sidebarDesktopOpen"}
 
 MAKE_USER = """
 from allauth.account.models import EmailAddress
@@ -123,14 +120,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     mails = f"filemail:///{folder / 'mails'}"
     with Site(folder, EMAIL_URL=mails, LOG_LEVEL="WARNING") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 def make(site: Site, email: str, *, staff: bool = False, app: bool = True) -> Person:
@@ -355,6 +344,11 @@ def test_desk_breaks_its_policy_nowhere(chromium: Browser, site: Site, tour: Gui
     context = chromium.new_context()
     guide = Guide(context, site)
     guide.sign_in(staff, code_of(staff.seed), "/accounts/login/?next=/admin/")
+    guide.open("/admin/connections/connection/")
+    guide.page.locator("#result_list tbody th a").first.click()
+    guide.page.locator("#id_why").fill("ticket 4711")
+    guide.page.get_by_role("button", name="Go on").click()
+    expect(guide.page.get_by_text("What its owner reads")).to_be_visible()
     seen = set()
     for path in walk(guide, "/admin/", of_a_kind=1, within="/admin/"):
         seen.add(kind(path))

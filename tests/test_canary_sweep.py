@@ -25,17 +25,13 @@ from playwright.sync_api import BrowserContext, Page, Playwright, expect, sync_p
 
 from connections.exchanges.base import Credentials
 from tests import canary
+from tests.chromium import CHROMIUM, IN_A_BROWSER, QUIET
 from tests.running import Site, wait_for
 from tests.settings import GIVEN
 from tests.simulator import KeySpec, sample
 from tests.sweep import CHANNELS, Between, Secret, Sweep, search, secrets_of
-from tests.test_browser import CHROMIUM, QUIET
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.services,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (Debian: chromium)"),
-]
+pytestmark = [*IN_A_BROWSER, pytest.mark.services]
 
 TRADER, STAFF = "trader@example.com", "staff@example.com"
 SETTING_UP = "while the app is set up"
@@ -335,6 +331,9 @@ def look_as_staff(story: Story) -> None:
         rows = story.page.locator("#result_list tbody a[href]")
         if rows.count():
             story.open(story.between.url + str(rows.first.get_attribute("href")))
+            if story.page.locator("#id_why").count():
+                story.page.locator("#id_why").fill("ticket 4711")
+                story.page.locator("form button[type=submit].desk-primary").click()
     story.open("/admin/connections/connection/")
     story.sees("Renamed")
 

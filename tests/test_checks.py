@@ -69,6 +69,11 @@ def test_worker_without_private_keys(settings):
     assert ids() == {"connections.E008"}
 
 
+def test_notices_into_the_own_network_are_warned_of(settings):
+    settings.ALLOW_PRIVATE_NOTICE_HOSTS = True
+    assert ids() == {"connections.W016"}
+
+
 def test_private_keys_of_another_set(settings, tmp_path):
     key_id, _, private = vault.new_key_pair()
     file = tmp_path / "keys.json"

@@ -26,14 +26,14 @@ def app(staff: User) -> App:
 
 
 @pytest.fixture
-def late(staff: User, app: App) -> Client:
+def late(staff: User, trader: User, app: App) -> Client:
     """Used the second factor six minutes ago."""
-    return making.sign_in(Client(), staff, second_factor=True, age=6 * 60)
+    return making.say_why(making.sign_in(Client(), staff, second_factor=True, age=6 * 60), trader)
 
 
 def rename(client: Client, connection: Connection, **more: str) -> Any:
     path = reverse("admin:connections_connection_change", args=[connection.pk])
-    return client.post(path, {"name": "By staff", "paused_at_0": "", "paused_at_1": "", **more})
+    return client.post(path, {"name": "By staff", **more})
 
 
 def name(connection: Connection) -> str:
@@ -42,6 +42,7 @@ def name(connection: Connection) -> str:
 
 def test_fresh_it_goes_through(staff: User, app: App, connection: Connection) -> None:
     client = making.sign_in(Client(), staff, second_factor=True, age=4 * 60)
+    making.say_why(client, connection.owner)
     rename(client, connection)
     assert name(connection) == "By staff"
 
@@ -111,7 +112,7 @@ class TestNameOfTheHarmlessAction:
 
     def test_beside_another_action(self, late: Client) -> None:
         """Django takes the one that `index` points at, and not the last."""
-        group = Group.objects.create(name="Support")
+        group = Group.objects.get(name="Support")
         sent = {"action": ["delete_selected", "test_again"], "index": "0", "post": "yes"}
         path = reverse("admin:auth_group_changelist")
         late.post(path, {**sent, "_selected_action": str(group.pk)})
@@ -124,5 +125,6 @@ def test_member_of_staff_with_few_rights_is_asked_too(connection: Connection) ->
     few.user_permissions.add(Permission.objects.get(codename="view_connection"))
     making.totp(few)
     client = making.sign_in(Client(), few, second_factor=True, age=6 * 60)
+    making.say_why(client, connection.owner)
     rename(client, connection)
     assert name(connection) == "MEXC Spot Main"

@@ -27,8 +27,7 @@ from connections.models import (
     Thresholds,
 )
 from connections.rules import RULES
-from strategies.models import StrategyConfig
-from tests import making
+from tests import making, many
 
 LIST = "/findings/"
 ACTS = ("acknowledge", "snooze", "suppress", "reopen")
@@ -168,7 +167,7 @@ class TestList:
 
     def test_strategies_at_risk_are_named(self, browser: Client, connection: Connection) -> None:
         for name, enabled in {"Ladder <b>": True, "Resting": False}.items():
-            StrategyConfig.objects.create(connection=connection, name=name, enabled=enabled)
+            many.strategy(connection, name, enabled=enabled)
         found(connection, "expiring", until=timezone.now() + timedelta(days=3))
         text = page(browser.get(LIST))
         assert "Strategies that would stop: Ladder &lt;b&gt;." in text
@@ -694,7 +693,7 @@ def test_queries_do_not_grow(
         for _ in range(number):
             made = making.connection(trader, mexc, f"Number {Connection.objects.count()}")
             making.finish(made, making.report())
-            StrategyConfig.objects.create(connection=made, name="S", enabled=True)
+            many.strategy(made, made.name)
             for each in (made, connection):
                 rule = list(RULES)[each.findings.count()]
                 row = found(each, rule, until=timezone.now())

@@ -20,6 +20,7 @@ from connections.models import (
     Exchange,
     Thresholds,
 )
+from connections.presentation import zone_of
 from tests import making
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -162,7 +163,7 @@ class TestStrip:
 @pytest.mark.parametrize("name", ["Not/AZone", "", "../../etc/passwd", "/etc/localtime", "\x00"])
 def test_a_zone_nobody_knows_is_utc(trader: User, name: str) -> None:
     trader.time_zone = name
-    assert history.zone_of(trader) is UTC
+    assert zone_of(trader) is UTC
 
 
 class TestShares:

@@ -33,13 +33,16 @@ PEOPLE = {"guest": 1400, "at the step": 600, "resetting": 500, "fresh": 2500, "l
 PEOPLE |= {"with app": 1000, "desk": 2000}
 FORM = "application/x-www-form-urlencoded"
 XHR = {"X-Requested-With": "XMLHttpRequest"}
-QUERY = ("page", "next", "connection", "q", "email", "p", "o", "e", "all", "_facets")
+QUERY = ("page", "next", "connection", "q", "email", "p", "o", "e", "all", "_facets", "pairs")
 IN_ADMIN = ("_popup", "_changelist_filters", "app_label", "model_name", "field_name", "term")
 # Read by views and by no form, or only by some of their actions.
 BY_VIEWS = re.compile(
-    r"next$|action$|_selected_action|select_across|initial-|_FORMS$|form-|username"
+    r"next$|action$|action-toggle$|-page$|-\d-\w+$|_selected_action|select_across|initial-|_FORMS$|form-|username|"
+    r"/strategies/.* (connection|direction|filled|leverage|q|risk)$|"
+    r"/admin/views/|/admin/.* (from_page|why|s)$"
 )
 PATHS = ("/connections/new/{}/", "/connections/{}/", "/accounts/confirm-email/{}/", "/{}")
+PATHS += ("/strategies/{}/", "/strategies/new/{}/pairs/")
 PATHS += ("/accounts/password/reset/key/{}-{}/", "/accounts/2fa/webauthn/keys/{}/edit/")
 ADMIN_PATHS = ("/admin/connections/connection/{}/change/", "/admin/r/{}/{}/", "/admin/{}/")
 ADMIN_PATHS += ("/admin/r/CONNECTION/{}/",)

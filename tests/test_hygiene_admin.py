@@ -29,7 +29,6 @@ from connections.models import (
     Outage,
     Thresholds,
 )
-from strategies.models import StrategyConfig
 from tests import making
 
 LIST = reverse("admin:connections_finding_changelist")
@@ -38,8 +37,8 @@ NUMBERS = {field.name: field.default for field in Thresholds._meta.fields if fie
 
 
 @pytest.fixture
-def desk(staff: User) -> Client:
-    return making.desk(Client(), staff)
+def desk(staff: User, trader: User, stranger: User) -> Client:
+    return making.say_why(making.desk(Client(), staff), trader, stranger)
 
 
 @pytest.fixture
@@ -65,6 +64,11 @@ def act(client: Client, action: str, *rows: Any, path: str = LIST, **more: Any) 
     return client.post(path, values)
 
 
+def report(client: Client, row: Connection, query: str = "", **more: Any) -> Any:
+    values = {"why": "audit of May", **more}
+    return act(client, "download_report", row, path=CONNECTIONS + query, **values)
+
+
 def text_of(client: Client, path: str, asked: Any = None) -> str:
     response = client.get(path, asked, follow=True)
     assert response.status_code == 200
@@ -72,7 +76,7 @@ def text_of(client: Client, path: str, asked: Any = None) -> str:
 
 
 def rows(text: str) -> int:
-    return text.count('class="action-select"')
+    return text.count('name="_selected_action"')
 
 
 class TestFindings:
@@ -350,9 +354,8 @@ def test_outages_are_looked_at_alone(desk: Client, mexc: Exchange) -> None:
     assert desk.post(reverse("admin:connections_outage_delete", args=[row.pk])).status_code == 403
 
 
-def test_changes_and_strategies_have_no_page_of_their_own() -> None:
+def test_changes_have_no_page_of_their_own() -> None:
     assert FindingChange not in site._registry
-    assert StrategyConfig not in site._registry
 
 
 class TestReport:
@@ -362,7 +365,7 @@ class TestReport:
         return list(csv.reader(io.StringIO(text, newline="")))
 
     def test_it_is_streamed_and_kept_nowhere(self, desk: Client, connection: Connection) -> None:
-        answer = act(desk, "download_report", connection, path=CONNECTIONS)
+        answer = report(desk, connection)
         assert answer.streaming
         assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
         assert "no-store" in answer.headers["Cache-Control"]
@@ -380,38 +383,42 @@ class TestReport:
         making.connection(stranger, kucoin, "Strange")
         making.connection(stranger, connection.exchange, "Strange too")
         query = "?exchange__code__exact=mexc&q=stranger%40example.com"
-        answer = act(
-            desk, "download_report", connection, path=CONNECTIONS + query, select_across="1"
-        )
+        answer = report(desk, connection, query, select_across="1")
         assert [line[1] for line in self.lines(answer)[1:]] == ["Strange too"]
 
     def test_all_of_them_at_once(
         self, desk: Client, connection: Connection, stranger: User, mexc: Exchange
     ) -> None:
         making.connection(stranger, mexc, "Strange")
-        answer = act(desk, "download_report", connection, path=CONNECTIONS, select_across="1")
+        answer = report(desk, connection, select_across="1")
         assert len(self.lines(answer)) == 3
 
     def test_it_is_on_record(self, desk: Client, connection: Connection, staff: User) -> None:
-        act(desk, "download_report", connection, path=CONNECTIONS)
+        report(desk, connection)
         event = AccessEvent.objects.get(kind=AccessEvent.Kind.EXPORTED)
         assert (event.actor, event.owner) == (staff, None)
-        assert event.why == "credential report: 1 connections"
+        assert event.why == "credential report, 1 connections: audit of May"
+
+    def test_it_needs_a_reason(self, desk: Client, connection: Connection) -> None:
+        assert not report(desk, connection, why=" ").streaming
+        assert not AccessEvent.objects.filter(kind="exported").exists()
 
     @pytest.mark.parametrize(
         ("rights", "may"),
         [
             (["view_connection"], False),
             (["view_connection", "change_connection"], False),
-            (["view_connection", "view_finding"], True),
+            (["view_connection", "view_finding"], False),
+            (["view_connection", "export_connection"], False),
+            (["view_connection", "view_finding", "export_connection"], True),
         ],
     )
-    def test_it_needs_the_right_to_see_both(
+    def test_it_needs_the_right_to_see_both_and_to_take_along(
         self, connection: Connection, rights: list[str], may: bool
     ) -> None:
         client = helper(*rights)
         assert ("download_report" in text_of(client, CONNECTIONS)) == may
-        answer = act(client, "download_report", connection, path=CONNECTIONS)
+        answer = report(client, connection)
         assert answer.streaming == may
         assert AccessEvent.objects.filter(kind="exported").exists() == may
 
@@ -420,11 +427,11 @@ class TestReport:
     ) -> None:
         making.totp(staff)
         late = making.sign_in(Client(), staff, second_factor=True, age=6 * 60)
-        answer = act(late, "download_report", connection, path=CONNECTIONS)
+        answer = report(late, connection)
         assert not answer.streaming
         assert not AccessEvent.objects.filter(kind="exported").exists()
 
     def test_a_formula_in_a_name_does_not_run(self, desk: Client, connection: Connection) -> None:
         Connection.objects.filter(pk=connection.pk).update(name="=1+1")
-        answer = act(desk, "download_report", connection, path=CONNECTIONS)
+        answer = report(desk, connection)
         assert self.lines(answer)[1][1] == "'=1+1"

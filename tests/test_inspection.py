@@ -87,9 +87,10 @@ def test_good_key_shows_all_it_may_do_with_evidence(simulator, exchange):
     assert may.withdraw is False
     assert set(may.evidence) == set(may.NAMES)
     assert [step.name for step in report.steps] == list(STEPS)
-    assert {balance.currency: balance.total for balance in report.balances} == {
-        "BTC": "0.015",
-        "USDT": "1350.5",
+    assert {(each.currency, each.markets): each.total for each in report.balances} == {
+        ("BTC", ("spot",)): "0.015",
+        ("USDT", ("spot",)): "1350.5",
+        ("USDT", ("futures",)): "700",
     }
     assert report.facts.uid
     assert report.facts.ip_restricted is True

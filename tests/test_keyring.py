@@ -10,7 +10,7 @@ import pytest
 from django.db import connection as database
 from django.db import transaction
 
-from connections import keyring, keyring_inventory, results, services, vault, worker
+from connections import keyring, keyring_inventory, replacing, results, services, vault, worker
 from connections.exchanges.base import Credentials
 from connections.models import AccessEvent, Connection, Credential
 from tests import making
@@ -106,7 +106,7 @@ class TestTheWorkerMeanwhile:
     ):
         row = making.connection(trader, mexc, "Mine")
         making.finish(row, making.report())
-        services.replace_key(row, by=trader, credentials=KEY)
+        replacing.replace_key(row, by=trader, credentials=KEY)
         claimed = worker._claim(str(row.tests.open().get().pk))
         new_keys.add()
         assert rotated().anew == 2
@@ -215,8 +215,8 @@ def test_rotation_and_services_at_once_end_without_a_deadlock(trader, mexc, tmp_
 
     def edit() -> None:
         for row in rows:
-            services.replace_key(row, by=trader, credentials=making.credentials())
-            services.discard_new_key(row, by=trader)
+            replacing.replace_key(row, by=trader, credentials=making.credentials())
+            replacing.discard_new_key(row, by=trader)
 
     def rotate() -> None:
         for _ in range(3):
@@ -237,8 +237,8 @@ def test_rotation_waits_for_nobody(row_locks, trader, mexc, tmp_path, settings, 
     monkeypatch.setattr(keyring, "PAUSE", 0)
     keys = Credential.objects.filter(connection=busy).select_for_update()
     locks = {
-        "connection": lambda: services._lock(busy),
-        "owner": lambda: services._lock_owner(trader),
+        "connection": lambda: services.lock(busy),
+        "owner": lambda: services.lock_owner(trader),
         "key": lambda: list(keys),
     }
     with ExitStack() as stack:

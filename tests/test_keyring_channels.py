@@ -205,7 +205,7 @@ def test_rotation_waits_for_nobody(
     KeyFiles(tmp_path, settings).add()
     monkeypatch.setattr(keyring, "PAUSE", 0)
     rows = NoticeChannel.objects.filter(pk=busy.pk).select_for_update()
-    locks = {"channel": lambda: list(rows), "owner": lambda: channels._lock(trader)}
+    locks = {"channel": lambda: list(rows), "owner": lambda: channels.lock_owner(trader)}
     with held(locks[what]):
         run = rotated()
     assert [each.channel for each in run.problems.named] == [busy.pk]

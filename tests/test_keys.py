@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection as database
 
-from connections import keyring, services, vault, worker
+from connections import keyring, replacing, services, vault, worker
 from connections.exchanges.base import Credentials
 from connections.models import AccessEvent, Connection, Credential
 from tests import making
@@ -222,11 +222,20 @@ class TestRotate:
     def test_destroyed_keys_are_left_alone(self, rows, files):
         services.delete(rows[0], by=rows[0].owner)
         making.finish(rows[1], making.report())
-        services.replace_key(rows[1], by=rows[1].owner, credentials=making.credentials())
-        making.finish(rows[1], making.report())
+        making.replaced(rows[1])
+        replacing.destroy_old_key(rows[1], by=rows[1].owner)
         assert Credential.objects.filter(state="retired", sealed__isnull=True).count() == 1
         files.add()
         assert "Sealed anew: 2 sealed keys" in files.keys("rotate")
+
+    def test_replaced_key_that_is_kept_is_sealed_anew_as_the_others(self, rows, files):
+        making.finish(rows[1], making.report())
+        kept = making.replaced(rows[1])
+        files.add()
+        assert "Sealed anew: 4 sealed keys" in files.keys("rotate")
+        kept.refresh_from_db()
+        assert (kept.state, kept.revision) == ("replaced", 2)
+        assert all_open([rows[0], rows[2]])
 
     def test_row_that_does_not_open_is_left_named_and_no_key_may_go(self, rows, files):
         key = damage(rows[2])

@@ -10,12 +10,10 @@ from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
-from connections import results, schedule, services, worker
+from connections import replacing, results, schedule, services, worker
 from connections.events import AccessEvent, record
 from connections.exchanges.base import KeyFacts, Permissions
 from connections.models import Connection, ConnectionTest, Credential, Thresholds
-from strategies.models import StrategyConfig
-from strategies.services import NotSafe, enable
 from tests import making
 
 Reason = ConnectionTest.Reason
@@ -239,7 +237,7 @@ class TestSinceWhen:
         told = KeyFacts(making.GOOD, True, uid="42", created_at=self.MADE)
         self.told(connection, making.report(facts=told), self.DEAD, self.DEAD)
         assert connection.failing_since
-        services.replace_key(connection, by=trader, credentials=making.credentials())
+        replacing.replace_key(connection, by=trader, credentials=making.credentials())
         facts = KeyFacts(making.GOOD, True, uid="42", created_at=made)
         assert self.told(connection, making.report(facts=facts)) == (0, None)
         assert connection.key_created_at == made
@@ -249,7 +247,7 @@ class TestSinceWhen:
         told = KeyFacts(making.GOOD, True, uid="42", created_at=self.MADE)
         self.told(connection, making.report(facts=told))
         next_test_at = connection.next_test_at
-        services.replace_key(connection, by=trader, credentials=making.credentials())
+        replacing.replace_key(connection, by=trader, credentials=making.credentials())
         later = KeyFacts(created_at=self.MADE_LATER)
         failed = making.report("failed", problem="bad_secret", facts=later)
         assert self.told(connection, failed) == (0, None)
@@ -264,51 +262,51 @@ class TestReplacing:
         return connection
 
     def test_new_key_waits_beside_the_old_one(self, working, trader):
-        services.replace_key(working, by=trader, credentials=making.credentials())
+        replacing.replace_key(working, by=trader, credentials=making.credentials())
         states = sorted(working.credentials.values_list("state", flat=True))
         assert states == ["active", "pending"]
         assert services.key_to_test(working).state == Credential.State.PENDING
 
-    def test_new_key_that_passes_takes_over_and_the_old_one_is_destroyed(self, working, trader):
+    def test_new_key_that_passes_takes_over_and_the_old_one_is_kept(self, working, trader):
         old = working.credentials.get()
-        services.replace_key(working, by=trader, credentials=making.credentials())
+        replacing.replace_key(working, by=trader, credentials=making.credentials())
         making.finish(working, making.report())
         old.refresh_from_db()
-        assert (old.state, old.sealed) == (Credential.State.RETIRED, None)
+        assert old.state == Credential.State.REPLACED and old.sealed
         assert working.credentials.get(state=Credential.State.ACTIVE) != old
 
     def test_new_key_that_fails_changes_nothing(self, working, trader):
         old = working.credentials.get()
-        services.replace_key(working, by=trader, credentials=making.credentials())
+        replacing.replace_key(working, by=trader, credentials=making.credentials())
         making.finish(working, making.report("failed", problem="bad_secret"))
         old.refresh_from_db()
         assert old.state == Credential.State.ACTIVE
         assert working.status == Connection.Status.CONNECTED
 
     def test_new_key_of_another_account_is_refused(self, working, trader):
-        services.replace_key(working, by=trader, credentials=making.credentials())
+        replacing.replace_key(working, by=trader, credentials=making.credentials())
         test = making.finish(working, making.report(facts=KeyFacts(making.GOOD, True, uid="43")))
         assert test.problem == "different_account"
         assert working.credentials.filter(state=Credential.State.PENDING).exists()
 
     def test_new_key_may_be_discarded(self, working, trader):
-        services.replace_key(working, by=trader, credentials=making.credentials())
-        assert services.discard_new_key(working, by=working.owner)
+        replacing.replace_key(working, by=trader, credentials=making.credentials())
+        assert replacing.discard_new_key(working, by=working.owner)
         assert not working.tests.open().exists()
         assert (
             working.credentials.filter(sealed__isnull=False).get().state == Credential.State.ACTIVE
         )
 
     def test_third_key_destroys_the_second(self, working, trader):
-        services.replace_key(working, by=trader, credentials=making.credentials())
-        services.replace_key(working, by=trader, credentials=making.credentials())
+        replacing.replace_key(working, by=trader, credentials=making.credentials())
+        replacing.replace_key(working, by=trader, credentials=making.credentials())
         assert working.credentials.filter(sealed__isnull=False).count() == 2
         assert working.tests.open().count() == 1
 
     def test_test_of_the_old_key_under_way_is_dropped(self, working, trader):
         making.asked_again(working)
         claimed = worker._claim(str(working.tests.open().get().pk))
-        services.replace_key(working, by=trader, credentials=making.credentials())
+        replacing.replace_key(working, by=trader, credentials=making.credentials())
         results.write(claimed, making.report("failed", problem="invalid_key"))
         working.refresh_from_db()
         assert working.status == Connection.Status.CONNECTED
@@ -358,44 +356,14 @@ def test_connection_with_a_broken_seal_says_so_and_can_be_deleted(connection):
     services.delete(connection, by=connection.owner)
 
 
-@pytest.mark.parametrize(
-    ("outcome", "facts", "allowed"),
-    [
-        ("connected", KeyFacts(making.GOOD, True), True),
-        ("warnings", KeyFacts(making.GOOD, False), True),
-        ("warnings", KeyFacts(Permissions(read=True), None), False),
-        ("refused", KeyFacts(Permissions(True, True, withdraw=True), True), False),
-        ("failed", KeyFacts(making.GOOD, True), False),
-    ],
-)
-def test_strategy_runs_only_on_a_key_proven_safe(connection, outcome, facts, allowed):
-    strategy = StrategyConfig.objects.create(connection=connection, name="Ladder")
-    problem = "bad_secret" if outcome == "failed" else ""
-    making.finish(connection, making.report(outcome, problem=problem, facts=facts))
-    if allowed:
-        enable(strategy)
-        assert strategy.enabled
-    else:
-        with pytest.raises(NotSafe) as caught:
-            enable(strategy)
-        assert caught.value.reasons
-
-
-def test_strategy_on_futures_needs_the_futures_right(connection):
-    strategy = StrategyConfig.objects.create(connection=connection, name="F", market="futures")
-    making.finish(connection, making.report())
-    with pytest.raises(NotSafe):
-        enable(strategy)
-
-
 def test_doubt_is_settled_although_a_new_key_failed_meanwhile(connection, trader):
     making.finish(connection, making.report())
     making.asked_again(connection)
     making.finish(connection, making.report("failed", problem="invalid_key", facts=KeyFacts()))
     making.age(connection, minutes=1)
-    services.replace_key(connection, by=trader, credentials=making.credentials())
+    replacing.replace_key(connection, by=trader, credentials=making.credentials())
     making.finish(connection, making.report("failed", problem="bad_secret", facts=KeyFacts()))
-    services.discard_new_key(connection, by=connection.owner)
+    replacing.discard_new_key(connection, by=connection.owner)
     connection.refresh_from_db()
     assert connection.next_test_at <= timezone.now()
 
@@ -428,13 +396,13 @@ def test_test_of_a_destroyed_key_is_dropped(connection):
 def test_new_keys_cannot_be_tried_without_end(connection, trader):
     with pytest.raises(services.TooSoon):
         for _ in range(10):
-            services.replace_key(connection, by=trader, credentials=making.credentials())
-    assert connection.tests.count() <= services.TRIES_PER_MINUTE + 1
+            replacing.replace_key(connection, by=trader, credentials=making.credentials())
+    assert connection.tests.count() <= replacing.TRIES_PER_MINUTE + 1
 
 
 def test_new_key_of_an_unknown_account_is_taken_with_a_warning(connection, trader):
     making.finish(connection, making.report())
-    services.replace_key(connection, by=trader, credentials=making.credentials())
+    replacing.replace_key(connection, by=trader, credentials=making.credentials())
     test = making.finish(connection, making.report(facts=KeyFacts(making.GOOD, True)))
     assert (test.outcome, test.warnings) == ("warnings", ["account_unknown"])
     assert connection.status == Connection.Status.WARNINGS
@@ -447,12 +415,6 @@ def test_whatever_an_exchange_sends_can_be_stored(connection):
     assert test.ips[0].startswith("1.2.3.4")
 
 
-def test_expired_key_carries_no_strategy(connection):
-    past = timezone.now() - timedelta(days=1)
-    making.finish(connection, making.report(facts=KeyFacts(making.GOOD, True, expires_at=past)))
-    assert services.reasons_against_trading(connection, "spot") == ["The key has expired."]
-
-
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 @pytest.mark.parametrize("act", ["replace", "discard", "delete", "pause", "ask"])
 def test_services_and_worker_at_once_end_without_a_deadlock(trader, mexc, act):
@@ -462,10 +424,10 @@ def test_services_and_worker_at_once_end_without_a_deadlock(trader, mexc, act):
     making.asked_again(connection)
     claimed = worker._claim(str(connection.tests.open().get().pk))
     acts = {
-        "replace": lambda: services.replace_key(
+        "replace": lambda: replacing.replace_key(
             connection, by=trader, credentials=making.credentials()
         ),
-        "discard": lambda: services.discard_new_key(connection, by=connection.owner),
+        "discard": lambda: replacing.discard_new_key(connection, by=connection.owner),
         "delete": lambda: services.delete(connection, by=connection.owner),
         "pause": lambda: services.pause(connection, by=connection.owner),
         "ask": lambda: services.request_test(connection, reason=Reason.USER),

@@ -27,7 +27,7 @@ ADDRESS = "jsons://hooks.site.org/canary7c1f9d?+Authorization=tk-canary7c1f9d"
 MARK = "canary7c1f9d"
 PASSWORD = "a long enough password"
 DEFAULTS = {"time_zone": "UTC", "by_email": "on", "urgent_in_quiet": "on"}
-KINDS = ("break", "recovery", "expiry", "finding", "outage", "weekly")
+KINDS = ("break", "recovery", "suspended", "expiry", "finding", "replace", "outage", "weekly")
 ALL_ON = {**DEFAULTS, **{f"about_{kind}": "on" for kind in KINDS}}
 
 

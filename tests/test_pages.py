@@ -311,7 +311,8 @@ class TestKeeping:
 
 
 PAGES = ("detail", "test", "tests", "rename", "replace", "delete")
-ACTIONS = ("test", "rename", "replace", "discard_new_key", "pause", "resume", "delete")
+REPLACING = ("discard_new_key", "use_other_account", "go_back", "destroy_old_key")
+ACTIONS = ("test", "rename", "replace", *REPLACING, "pause", "resume", "delete")
 
 
 class TestWhoMay:
@@ -322,6 +323,10 @@ class TestWhoMay:
     @pytest.mark.parametrize("name", PAGES)
     def test_anonymous_sees_no_connection(self, client, connection, name):
         assert client.get(url(connection, name)).url.startswith("/accounts/login/")
+
+    @pytest.mark.parametrize("name", ACTIONS)
+    def test_anonymous_does_nothing(self, client, connection, name):
+        assert client.post(url(connection, name)).url.startswith("/accounts/login/")
 
     @pytest.mark.parametrize("name", PAGES)
     def test_others_pages_are_not_found(self, stranger, connection, name):
@@ -343,7 +348,7 @@ class TestWhoMay:
         path = reverse("connections:past_test", args=[connection.pk, foreign.pk])
         assert browser.get(path).status_code == 404
 
-    @pytest.mark.parametrize("name", ("discard_new_key", "pause", "resume"))
+    @pytest.mark.parametrize("name", (*REPLACING, "pause", "resume"))
     def test_state_changes_by_post_alone(self, browser, connection, name):
         assert browser.get(url(connection, name)).status_code == 405
 

@@ -14,10 +14,9 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 
 from backfuture.accounts.models import User
-from connections import reports, services
+from connections import replacing, reports
 from connections.models import Connection, Credential, Exchange, Finding
-from strategies.models import StrategyConfig
-from tests import making
+from tests import making, many
 
 MADE = datetime(2026, 9, 1, 8, 30, tzinfo=UTC)
 
@@ -52,7 +51,7 @@ def test_a_line_says_what_is_known(connection: Connection) -> None:
     update(connection, created_at=MADE, key_expires_at=MADE + timedelta(days=90), **moments)
     connection.credentials.update(last_used_at=MADE + timedelta(days=2))
     for name, enabled in {"one": True, "two": True, "off": False}.items():
-        StrategyConfig.objects.create(connection=connection, name=name, enabled=enabled)
+        many.strategy(connection, name, enabled=enabled)
     found(connection, "old")
     found(connection, "unused", "snoozed")
     assert line(connection) == {
@@ -94,7 +93,7 @@ def test_a_connection_without_a_key_has_a_line(connection: Connection) -> None:
 
 def test_a_replaced_key_was_rotated_when_the_new_one_was_entered(connection: Connection) -> None:
     making.finish(connection, making.report())
-    services.replace_key(connection, by=connection.owner, credentials=making.credentials())
+    replacing.replace_key(connection, by=connection.owner, credentials=making.credentials())
     making.finish(connection, making.report())
     new = connection.credentials.get(state=Credential.State.ACTIVE)
     Credential.objects.filter(pk=new.pk).update(created_at=datetime(2027, 1, 2, tzinfo=UTC))
@@ -104,7 +103,7 @@ def test_a_replaced_key_was_rotated_when_the_new_one_was_entered(connection: Con
 
 def test_a_new_key_still_on_trial_is_not_the_key_in_use(connection: Connection) -> None:
     making.finish(connection, making.report())
-    services.replace_key(connection, by=connection.owner, credentials=making.credentials())
+    replacing.replace_key(connection, by=connection.owner, credentials=making.credentials())
     said = line(connection)
     used = connection.credentials.get(state=Credential.State.ACTIVE)
     assert (said["rotated"], said["fingerprint"]) == ("", used.fingerprint)

@@ -23,8 +23,13 @@ DETAILS = {
     "expiring": ("", "computed"),
     "excess_permissions": ("futures_trade", "spot_trade,margin"),
     "failing": tuple(PROBLEMS),
+    "delisted_pair": ("LUNA/USDT", "ANC/USDT,LUNA/USDT:USDT"),
 }
 CASES = [(rule, detail) for rule in RULES for detail in DETAILS.get(rule, ("",))]
+
+
+# Staff may set an exchange's own addresses, which stand in what is to be done.
+pytestmark = pytest.mark.django_db
 
 
 def said(
@@ -130,6 +135,14 @@ def test_the_same_key_elsewhere_says_nothing_of_the_other():
     one, many = (said("same_key_elsewhere", amount=amount) for amount in (1, 9))
     assert one == many
     assert not any(character.isdigit() for character in one.what)
+
+
+def test_pairs_are_named_and_counted():
+    one = said("delisted_pair", "LUNA/USDT", amount=1).what
+    assert "1 pair of an enabled strategy at present: LUNA/USDT." in one
+    many = said("delisted_pair", "ANC/USDT,UST/USDT", amount=7).what
+    assert "7 pairs" in many
+    assert "among them ANC/USDT, UST/USDT." in many
 
 
 def test_a_right_that_cannot_be_switched_off_is_not_asked_to_be():

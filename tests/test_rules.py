@@ -14,7 +14,7 @@ from connections.exchanges.lifetimes import LIFETIMES
 from connections.models import Exchange, Finding, Thresholds
 from connections.rule_sets import RULE_SETS
 from connections.rules import CRITICAL, HIGH, INFO, READ_FROM_THE_KEY, RULES, SEEN_BY_TESTS, WARNING
-from strategies.models import StrategyConfig
+from strategies.models import Pair, StrategyConfig
 from tests.many import NOW, SECOND, ago, ahead, change, found, keyed, may, with_key
 
 DAY = timedelta(days=1)
@@ -166,6 +166,14 @@ CASES: list[tuple[str, int | None, dict[str, Any]]] = [
     ("never_tested", None, {"created_at": ago(hours=24) + SECOND, "tested_at": None}),
     ("never_tested", None, {"created_at": ago(hours=24), "tested_at": NOW}),
     ("never_tested", None, {"created_at": ago(hours=24), "tested_at": None, "paused_at": NOW}),
+    ("delisted_pair", HIGH, {"strategies": ["spot"], "pairs": {"LUNA/USDT": False}}),
+    ("delisted_pair", None, {"strategies": ["spot"], "pairs": {"BTC/USDT": True}}),
+    ("delisted_pair", None, {"strategies": ["spot"]}),
+    (
+        "delisted_pair",
+        HIGH,
+        {"strategies": ["spot"], "pairs": {"LUNA/USDT": False}, "paused_at": NOW},
+    ),
 ]
 
 
@@ -226,6 +234,24 @@ def test_a_good_key_is_found_nothing_of(trader: User):
         ),
         ("never_tested", {"created_at": ago(days=2), "tested_at": None}, ago(days=2), 0, ""),
         ("withdraw_enabled", {"permissions": may(withdraw=True)}, None, 0, ""),
+        # Two strategies share them: each counts once, the first and the last are named.
+        (
+            "delisted_pair",
+            {
+                "strategies": ["spot", "spot"],
+                "pairs": {"UST/USDT": False, "ANC/USDT": False, "X/USDT": True, "L/USDT": False},
+            },
+            None,
+            3,
+            "ANC/USDT,UST/USDT",
+        ),
+        (
+            "delisted_pair",
+            {"strategies": ["spot"], "pairs": {f"{x * 30}/{x * 20}": False for x in "AB"}},
+            None,
+            2,
+            f"{'A' * 30}/{'A' * 20}",
+        ),
     ],
 )
 def test_finding_notes_what_its_words_need(trader: User, rule, fields, until, amount, detail):
@@ -298,6 +324,21 @@ class TestStrategies:
         assert "several_strategies" in found(mine)
         StrategyConfig.objects.update(enabled=False)
         assert set(found(mine)) == {"unused"}
+
+    def test_pair_of_a_strategy_that_is_off_or_elsewhere_is_no_finding(self, trader: User):
+        mine, other = (
+            keyed(trader, strategies=["spot"], pairs={"LUNA/USDT": False}) for _ in range(2)
+        )
+        assert "delisted_pair" in found(mine)
+        mine.strategies.update(enabled=False)
+        assert "delisted_pair" not in found(mine)
+        assert "delisted_pair" in found(other)
+
+    def test_pair_that_is_traded_again_resolves_its_finding(self, trader: User):
+        mine = keyed(trader, strategies=["spot"], pairs={"LUNA/USDT": False})
+        assert "delisted_pair" in found(mine)
+        Pair.objects.update(active=True)
+        assert "delisted_pair" not in found(mine)
 
     def test_each_right_that_no_strategy_needs_is_named(self, trader: User):
         mine = keyed(trader, permissions=may(margin=True), strategies=["futures"])

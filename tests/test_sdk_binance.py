@@ -73,7 +73,7 @@ def test_ccxt_is_accepted(simulator: Simulator, scenario: str) -> None:
 
 def test_ccxt_reads_futures(simulator: Simulator) -> None:
     asking = ccxt_of(simulator, sample("binance", "good_futures"))
-    assert asking.fapiPrivateV3GetAccount()["assets"][1]["availableBalance"] == "1250.5"
+    assert asking.fapiPrivateV3GetAccount()["assets"][0]["availableBalance"] == "640.25"
     assert asking.fapiPrivateV3GetPositionRisk() == []
 
 

@@ -98,7 +98,7 @@ def test_gates_own_sdk_is_accepted(simulator: Simulator) -> None:
     assert [row.locked for row in gate_api.SpotApi(own).list_spot_accounts()] == ["0", "100"]
     [usdt] = gate_api.SpotApi(own).list_spot_accounts(currency="A B")[1:]
     assert usdt.currency == "USDT"
-    assert gate_api.FuturesApi(own).list_futures_accounts("usdt").available == "1250.5"
+    assert gate_api.FuturesApi(own).list_futures_accounts("usdt").available == "640.25"
 
 
 def test_gates_own_sdk_takes_the_list_of_keys_for_one_object(simulator: Simulator) -> None:

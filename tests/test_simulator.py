@@ -72,7 +72,7 @@ def test_ccxt_is_accepted_by_kucoin(simulator: Simulator) -> None:
     assert client.privateGetHfOrdersActive({"symbol": "BTC-USDT"})["data"] == []
     assert client.utaGetUserMyIp()["data"] == SEEN_IP
     overview = client.futuresPrivateGetAccountOverview({"currency": "USDT"})["data"]
-    assert overview["availableBalance"] == 1250.5
+    assert overview["availableBalance"] == 640.25
 
 
 def test_kucoins_own_sdk_is_accepted(simulator: Simulator) -> None:
@@ -84,7 +84,7 @@ def test_kucoins_own_sdk_is_accepted(simulator: Simulator) -> None:
     account = kucoin_sdk(simulator, sample("kucoin", "good_futures"))
     assert account.get_apikey_info().permission == "General,Spot,Futures"
     request = GetFuturesAccountReqBuilder().set_currency("USDT").build()
-    assert account.get_futures_account(request).available_balance == 1250.5
+    assert account.get_futures_account(request).available_balance == 640.25
     # It signs the query before escaping it.
     request = GetSpotAccountListReqBuilder().set_currency("A B").build()
     assert len(account.get_spot_account_list(request).data) == 2
@@ -98,7 +98,7 @@ def test_pymexc_is_accepted(simulator: Simulator) -> None:
     assert spot.account_information()["accountType"] == "SPOT"
     assert spot.test_new_order("BTCUSDT", "BUY", "LIMIT", quantity=1, price=1) == {}
     futures = pymexc_client(simulator, key, pymexc.futures, MEXC_FUTURES)
-    assert [row["currency"] for row in futures.assets()["data"]] == list(key.balances)
+    assert [row["currency"] for row in futures.assets()["data"]] == list(key.futures_balances)
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ def test_when_killed_it_leaves_no_process(folder):
     with supervisor(folder) as running:
         family = running.whole_family()
         running.process.kill()
-        wait_for(lambda: gone(family), 10)
+        wait_for(lambda: gone(family))
     with supervisor(folder) as again:
         assert again.page() == 200
 

@@ -18,7 +18,7 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from connections import results, schedule, services, sweep, tasks, worker
+from connections import replacing, results, schedule, services, sweep, tasks, worker
 from connections.exchanges import pace
 from connections.exchanges.base import Credentials
 from connections.models import AccessEvent, Connection, ConnectionTest, Credential, Exchange
@@ -201,7 +201,7 @@ def test_failure_of_a_key_that_worked_is_confirmed_soon(make, simulator):
 def test_new_key_is_tested_in_place_of_the_old_one_until_only_its_owner_can_help(make, simulator):
     connection = make()
     fine, down = _key(simulator, "mexc"), _key(simulator, "mexc", fault="down")
-    services.replace_key(connection, by=connection.owner, credentials=_credentials(down))
+    replacing.replace_key(connection, by=connection.owner, credentials=_credentials(down))
     making.finish(connection, making.report("failed", problem="unavailable"))
     assert connection.next_test_at < timezone.now() + timedelta(minutes=1, seconds=1)
     Connection.objects.update(next_test_at=timezone.now())
@@ -209,7 +209,7 @@ def test_new_key_is_tested_in_place_of_the_old_one_until_only_its_owner_can_help
     assert newest(connection).credential.state == Credential.State.PENDING
 
     making.age(connection, minutes=2)
-    services.replace_key(connection, by=connection.owner, credentials=_credentials(fine))
+    replacing.replace_key(connection, by=connection.owner, credentials=_credentials(fine))
     making.finish(connection, making.report("failed", problem="bad_secret"))
     Connection.objects.update(next_test_at=timezone.now())
     run()

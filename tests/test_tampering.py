@@ -263,7 +263,7 @@ def store(key: Credential, token: bytes) -> None:
 def test_pages_stay_and_the_worker_says_it(
     browser: Client, staff: User, trader: User, stranger: User, mexc: Any
 ) -> None:
-    chance, desk = random.Random(SEED), making.desk(Client(), staff)
+    chance, desk = random.Random(SEED), making.say_why(making.desk(Client(), staff), trader)
     other = making.connection(stranger, mexc, "Other").credentials.get()
     lock = vault.outer_lock()
     theirs = Value(Row(other.binding), ATTACKERS, other.sealed.token(lock), lock)  # type: ignore[arg-type]

@@ -17,8 +17,7 @@ from connections import notice_making, telling
 from connections.exchanges.problems import PROBLEMS, may_pass
 from connections.models import Connection, Exchange, Finding, Notice, Thresholds
 from connections.rules import RULES
-from strategies.models import StrategyConfig
-from tests import making
+from tests import making, many
 from tests.test_keyring import held
 from tests.test_notice_making import AT_ONCE, at_once, prefer
 
@@ -47,7 +46,7 @@ def fails(connection: Connection, problem: str = "invalid_key", since: datetime 
 
 
 def runs(connection: Connection, name: str, *, enabled: bool = True) -> None:
-    StrategyConfig.objects.create(connection=connection, name=name, enabled=enabled)
+    many.strategy(connection, name, enabled=enabled)
 
 
 def kinds() -> list[str]:

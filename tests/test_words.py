@@ -13,6 +13,7 @@ from connections.presentation import explain, permission_marks, ready_for
 MENDED_THERE = {"ip_not_allowed", "no_permission", "withdrawal_enabled"}
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("code", ALL)
 @pytest.mark.parametrize("exchange", exchanges.EXCHANGES)
 def test_problem_is_said_whole(exchange, code):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connections import services, tasks, worker
+from connections import replacing, services, tasks, worker
 from connections.exchanges.base import Credentials
 from connections.models import AccessEvent, Connection, ConnectionTest, Credential, Exchange
 from tests import making
@@ -66,7 +66,9 @@ def test_opening_is_recorded_with_who_and_why(trader, mexc, simulator):
 def test_balances_are_kept_with_the_test_as_decimal_text(trader, kucoin, simulator):
     key = credentials_of(sample("kucoin", "good"))
     test = run(making.connection(trader, kucoin, "Mine", key))
-    assert {"currency": "BTC", "free": "0.015", "used": "0", "total": "0.015"} in test.balances
+    amounts = {"currency": "BTC", "free": "0.015", "used": "0", "total": "0.015"}
+    assert {**amounts, "markets": ["spot"]} in test.balances
+    assert test.balances_of == [{"markets": ["spot"], "currencies": None}]
 
 
 def test_steps_tick_while_the_test_runs(trader, mexc, simulator, monkeypatch):
@@ -88,7 +90,7 @@ def test_steps_tick_while_the_test_runs(trader, mexc, simulator, monkeypatch):
 def test_replacing_by_a_key_of_the_same_account_keeps_everything(trader, mexc, simulator):
     connection = making.connection(trader, mexc, "Mine", credentials_of(sample("mexc", "good")))
     run(connection)
-    services.replace_key(
+    replacing.replace_key(
         connection, by=trader, credentials=credentials_of(sample("mexc", "twin_good"))
     )
     run(connection)
@@ -101,7 +103,7 @@ def test_replacing_by_a_key_of_the_same_account_keeps_everything(trader, mexc, s
 def test_replacing_by_a_key_of_another_account_is_refused(trader, mexc, simulator):
     connection = making.connection(trader, mexc, "Mine", credentials_of(sample("mexc", "good")))
     run(connection)
-    services.replace_key(
+    replacing.replace_key(
         connection, by=trader, credentials=credentials_of(sample("mexc", "other_account"))
     )
     assert run(connection).problem == "different_account"

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from decimal import Decimal
 from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -240,11 +241,14 @@ def _test_order(asked: Asked) -> Any:
 
 def _futures_account(asked: Asked) -> Any:
     """The fields of the documented body that anyone here reads."""
-    assets = [
-        {"asset": name, "availableBalance": free, "initialMargin": used}
-        for name, (free, used) in asked.key.balances.items()
-    ]
+    assets = [_asset(name, *amounts) for name, amounts in asked.key.futures_balances.items()]
     return {"totalInitialMargin": "0.00000000", "assets": assets, "positions": []}
+
+
+def _asset(name: str, free: str, used: str) -> dict[str, str]:
+    whole = str(Decimal(free) + Decimal(used))
+    totals = {"walletBalance": whole, "unrealizedProfit": "0.00000000", "marginBalance": whole}
+    return {"asset": name, **totals, "initialMargin": used, "availableBalance": free}
 
 
 def _spot(path: str, answer: Answer, permission: str, method: str = "GET") -> Endpoint:

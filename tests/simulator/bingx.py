@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -102,12 +103,8 @@ SIGNED = Family(
     api_key=_api_key,
     # The order of refusals. Unconfirmed: no source shows a request with two faults.
     checks=(
-        _is_signed,
-        _key_exists,
-        _in_time,
-        _signature_fits,
-        _address_allowed,
-        _permitted,
+        *(_is_signed, _key_exists, _in_time),
+        *(_signature_fits, _address_allowed, _permitted),
     ),
     faults={
         "down": error(109500, "The current system is busy, please try again later", 503),
@@ -222,12 +219,13 @@ def _no_orders(asked: Asked) -> Any:
 
 
 def _futures_balance(asked: Asked) -> Any:
-    return _ok(
-        [
-            {"asset": name, "balance": free, "availableMargin": free, "usedMargin": used}
-            for name, (free, used) in asked.key.balances.items()
-        ]
-    )
+    return _ok([_asset(name, *both) for name, both in asked.key.futures_balances.items()])
+
+
+def _asset(name: str, free: str, used: str) -> dict[str, str]:
+    whole = str(Decimal(free) + Decimal(used))
+    amounts = {"balance": whole, "equity": whole, "availableMargin": free, "usedMargin": used}
+    return {"asset": name, **amounts, "freezedMargin": "0"}
 
 
 def _no_positions(asked: Asked) -> Any:

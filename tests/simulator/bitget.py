@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -198,16 +199,21 @@ def _classic_assets(asked: Asked) -> Any:
 
 
 def _unified_assets(asked: Asked) -> Any:
-    rows = [
-        {"coin": name, "available": free, "locked": used, "debt": "0"}
-        for name, (free, used) in asked.key.balances.items()
-    ]
+    rows = [_asset(name, *amounts) for name, amounts in asked.key.balances.items()]
     return _ok(asked, {"accountEquity": "1450.5", "assets": rows})
 
 
+def _asset(coin: str, free: str, used: str) -> dict[str, str]:
+    whole = str(Decimal(free) + Decimal(used))
+    return {"coin": coin, "equity": whole, "balance": whole, "available": free, "locked": used}
+
+
 def _futures_accounts(asked: Asked) -> Any:
-    free, used = asked.key.balances.get("USDT", ("0", "0"))
-    return _ok(asked, [{"marginCoin": "USDT", "locked": used, "available": free}])
+    """What is in use is margin of positions, which `locked` does not count."""
+    free, used = asked.key.futures_balances.get("USDT", ("0", "0"))
+    equity = str(Decimal(free) + Decimal(used))
+    amounts = {"locked": "0", "available": free, "crossedMargin": used, "accountEquity": equity}
+    return _ok(asked, [{"marginCoin": "USDT", **amounts, "assetMode": "single"}])
 
 
 def _none(asked: Asked) -> Any:
@@ -268,29 +274,25 @@ BITGET = Exchange(
         _maker.make("futures_only", "Trades futures and may not read spot.", permissions=_futures),
         _maker.make("unified", "Works: a unified account.", permissions=_unified),
         _maker.make(
-            "unified_documented",
-            "Works: a unified account, told as the documents spell it.",
+            *("unified_documented", "Works: a unified account, spelt as in the documents."),
             permissions=_unified,
             own={"spelling": "documented"},
         ),
         _maker.make("unified_read_only", "Reads a unified account.", permissions=_unified[:2]),
         _maker.make("unified_withdraw", "May withdraw.", permissions=(*_unified, "withdraw")),
         _maker.make(
-            "unified_unknown_word",
-            "A unified account with a right that nobody documents.",
+            *("unified_unknown_word", "A unified account with a right that nobody documents."),
             permissions=(*_unified, "uta_lottery"),
         ),
         _maker.make("unified_no_ip", "Works everywhere.", permissions=_unified, ip_whitelist=()),
         _maker.make("demo", "A demo key of a classic account.", own={"environment": "demo"}),
         _maker.make(
-            "unified_demo",
-            "A demo key of a unified account.",
+            *("unified_demo", "A demo key of a unified account."),
             permissions=_unified,
             own={"environment": "demo"},
         ),
         _maker.make(
-            "chinese",
-            "May not read; told in Chinese.",
+            *("chinese", "May not read; told in Chinese."),
             permissions=("wtor",),
             own={"language": "zh"},
         ),

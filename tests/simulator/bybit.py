@@ -223,6 +223,7 @@ def _wallet(asked: Asked) -> Any:
     unified = asked.key.own.get("uta", "1") == "1"
     if kind not in ({"UNIFIED"} if unified else {"SPOT", "CONTRACT"}):
         raise Refused(error(10001, f"accountType {kind} is not supported"))  # text unconfirmed
+    held = asked.key.futures_balances if kind == "CONTRACT" else asked.key.balances
     coins = [
         {
             "coin": currency,
@@ -232,7 +233,7 @@ def _wallet(asked: Asked) -> Any:
             "totalOrderIM": "0",
             "totalPositionIM": "0",
         }
-        for currency, (free, used) in asked.key.balances.items()
+        for currency, (free, used) in held.items()
     ]
     return _ok(asked, {"list": [{"accountType": kind, "coin": coins}]})
 

@@ -229,6 +229,7 @@ def _account(key: KeySpec, currency: str, amounts: tuple[str, str]) -> dict[str,
         "deleted_at": None,
         "type": "ACCOUNT_TYPE_CRYPTO",
         "ready": True,
+        "platform": "ACCOUNT_PLATFORM_CONSUMER",
         "hold": {"value": used, "currency": currency},
         "retail_portfolio_id": portfolio(key),
     }
@@ -242,9 +243,11 @@ def _futures_balance(asked: Asked) -> Any:
     if FUTURES not in asked.key.permissions:
         message = "User does not have the correct permissions"
         raise Refused(error(403, "PERMISSION_DENIED", message))
-    zero = {"value": "0", "currency": "USD"}
-    names = ("futures_buying_power", "total_usd_balance", "cfm_usd_balance", "unrealized_pnl")
-    return {"balance_summary": dict.fromkeys(names, zero)}
+    free, used = asked.key.futures_balances.get("USDT", ("0", "0"))  # dollars here
+    amounts = {"futures_buying_power": free, "initial_margin": used, "unrealized_pnl": "0"}
+    amounts |= dict.fromkeys(("total_usd_balance", "cfm_usd_balance"), str(float(free)))
+    dollars = {name: {"value": value, "currency": "USD"} for name, value in amounts.items()}
+    return {"balance_summary": dollars}
 
 
 def _futures_positions(asked: Asked) -> Any:

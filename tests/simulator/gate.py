@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import unquote_plus
 
@@ -174,12 +175,11 @@ def _accounts(asked: Asked) -> Any:
 def _futures_account(asked: Asked) -> Any:
     if asked.key.own.get("futures") == "never opened":
         raise Refused(Reply(400, {"label": "USER_NOT_FOUND"}))  # recorded, without a message
-    free, used = asked.key.balances.get("USDT", ("0", "0"))
-    margins = {"order_margin": used, "position_margin": "0", "unrealised_pnl": "0"}
-    total = str(float(free) + float(used))
-    return {"user": int(asked.key.uid), "currency": "USDT", "total": total, "available": free} | (
-        margins
-    )
+    free, used = asked.key.futures_balances.get("USDT", ("0", "0"))
+    total = str(Decimal(free) + Decimal(used))
+    amounts = {"total": total, "available": free, "order_margin": used, "position_margin": "0"}
+    mode = int(asked.key.own.get("margin_mode", "0"))
+    return {"user": int(asked.key.uid), "currency": "USDT", "margin_mode": mode, **amounts}
 
 
 def _none(asked: Asked) -> Any:

@@ -6,6 +6,7 @@ What nobody confirmed is marked "unconfirmed" beside it.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final
 
 from .htx_checks import CONTRACTS, SPOT_V1, SPOT_V2, contract, v1, v2
@@ -102,11 +103,13 @@ def _opened(asked: Asked) -> None:
 
 def _contract_balance(asked: Asked) -> Any:
     _opened(asked)
-    rows = [
-        {"currency": name, "equity": free, "available": free, "initial_margin": "0"}
-        for name, (free, _) in asked.key.balances.items()
-    ]
+    rows = [_detail(name, *amounts) for name, amounts in asked.key.futures_balances.items()]
     return _ok_v2({"state": "normal", "equity": "0", "details": rows})
+
+
+def _detail(currency: str, free: str, used: str) -> dict[str, str]:
+    amounts = {"equity": str(Decimal(free) + Decimal(used)), "available": free}
+    return {"currency": currency, **amounts, "initial_margin": used}
 
 
 def _positions(asked: Asked) -> Any:

@@ -45,7 +45,8 @@ class KeySpec:
     """A key and how the exchange treats it. `permissions` are the exchange's own words.
 
     `ip_whitelist` empty means unrestricted; `ip_allowed` False refuses every address.
-    `balances` maps a currency to free and used amount. `remaining_days` is what the exchange
+    `balances` maps a currency to free and used amount; `futures_balances` are those of the futures
+    account, where there is one. `remaining_days` is what the exchange
     declares; whether the key has ended is said by `expired`. `wrong_secret` and
     `wrong_passphrase` are what the scenario has people paste in place of the true value. `site` is
     the one foreign host that knows the key, where it is not of the main site. `own` holds what a
@@ -69,6 +70,9 @@ class KeySpec:
     label: str = "BackFuture"
     balances: Mapping[str, tuple[str, str]] = field(
         default_factory=lambda: {"BTC": ("0.015", "0"), "USDT": ("1250.5", "100")}
+    )
+    futures_balances: Mapping[str, tuple[str, str]] = field(
+        default_factory=lambda: {"USDT": ("640.25", "59.75")}
     )
     delay_s: float = 0.0
     fault: str | None = None

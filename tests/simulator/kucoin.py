@@ -198,17 +198,21 @@ def _ms(seconds: float) -> int:
 
 
 def _accounts(asked: Asked) -> Any:
+    """Accounts for trading, and in `own` "main" dollars that no order can use."""
+    held = [("trade", name, *amounts) for name, amounts in asked.key.balances.items()]
+    if main := asked.key.own.get("main"):
+        held.append(("main", "USDT", main, "0"))
     return _ok(
         [
             {
                 "id": str(number),
                 "currency": currency,
-                "type": "trade",
+                "type": kind,
                 "balance": str(Decimal(free) + Decimal(used)),
                 "available": free,
                 "holds": used,
             }
-            for number, (currency, (free, used)) in enumerate(asked.key.balances.items(), 1)
+            for number, (kind, currency, free, used) in enumerate(held, 1)
         ]
     )
 
@@ -231,7 +235,8 @@ def _none(asked: Asked) -> Any:
 
 def _futures_overview(asked: Asked) -> Any:
     currency = asked.request.params.get("currency", "XBT")
-    free, used = (float(amount) for amount in asked.key.balances.get(currency, ("0", "0")))
+    amounts = asked.key.futures_balances.get(currency, ("0", "0"))
+    free, used = (float(amount) for amount in amounts)
     margins = {"positionMargin": 0, "orderMargin": used, "unrealisedPNL": 0, "frozenFunds": 0}
     totals = {"accountEquity": free + used, "marginBalance": free + used}
     return _ok({**totals, **margins, "availableBalance": free, "currency": currency})

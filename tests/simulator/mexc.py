@@ -154,15 +154,6 @@ def _server_time(asked: Asked) -> Any:
     return {"serverTime": asked.world.now_ms()}
 
 
-def _exchange_info(asked: Asked) -> Any:
-    symbols = [
-        {"symbol": name, "status": "1", "baseAsset": name[:3], "quoteAsset": "USDT"}
-        for name in SYMBOLS
-    ]
-    now = asked.world.now_ms()
-    return {"timezone": "CST", "serverTime": now, "rateLimits": [], "symbols": symbols}
-
-
 def _key_info(asked: Asked) -> Any:
     """Shape of the one recorded body. Unconfirmed: which right the call needs, what another
     key's `accessKey` brings, `remainingValidity` with an IP list, and words other than VALID."""
@@ -241,7 +232,6 @@ def _private(method: str, path: str, answer: Answer, permission: str = "") -> En
 SPOT_ENDPOINTS = (
     Endpoint("GET", "/api/v3/ping", _ping, HOSTS),
     Endpoint("GET", "/api/v3/time", _server_time, HOSTS),
-    Endpoint("GET", "/api/v3/exchangeInfo", _exchange_info, HOSTS),
     Endpoint("POST", "/api/v3/apiKeyInfo", _edit_key, HOSTS, SPOT, dangerous=True),
     _private("GET", "/api/v3/apiKeyInfo", _key_info),
     _private("GET", "/api/v3/uid", _uid, "SPOT_ACCOUNT_READ"),

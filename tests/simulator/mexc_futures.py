@@ -105,18 +105,19 @@ FUTURES = Family(
 
 
 def _assets(asked: Asked) -> Any:
-    rows = [_asset(name, *amounts) for name, amounts in asked.key.balances.items()]
+    rows = [_asset(name, *amounts) for name, amounts in asked.key.futures_balances.items()]
     return {"success": True, "code": 0, "data": rows}
 
 
 def _asset(currency: str, free: str, used: str) -> dict[str, Any]:
+    """What is in use is the margin of positions."""
     available, frozen = float(free), float(used)
     return {
         "currency": currency,
-        "positionMargin": 0,
+        "positionMargin": frozen,
         "availableBalance": available,
         "cashBalance": available,
-        "frozenBalance": frozen,
+        "frozenBalance": 0,
         "equity": available + frozen,
         "unrealized": 0,
         "bonus": 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from .binance import BINANCE
@@ -13,21 +14,26 @@ from .gate import GATE
 from .htx import HTX
 from .keys import KeySpec
 from .kucoin import KUCOIN
+from .markets import endpoints
 from .mexc import MEXC
 from .okx import OKX
 from .wire import Exchange
 
-EXCHANGES: Final[tuple[Exchange, ...]] = (
-    MEXC,
-    KUCOIN,
-    BINANCE,
-    OKX,
-    BITGET,
-    GATE,
-    HTX,
-    BINGX,
-    COINBASE,
-    BYBIT,
+# Lists of pairs and prices look alike everywhere, so they have a place of their own.
+EXCHANGES: Final[tuple[Exchange, ...]] = tuple(
+    replace(exchange, endpoints=(*endpoints(exchange.code), *exchange.endpoints))
+    for exchange in (
+        MEXC,
+        KUCOIN,
+        BINANCE,
+        OKX,
+        BITGET,
+        GATE,
+        HTX,
+        BINGX,
+        COINBASE,
+        BYBIT,
+    )
 )
 SAMPLE_KEYS: Final[tuple[KeySpec, ...]] = tuple(
     key for exchange in EXCHANGES for key in exchange.samples

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .keys import KeySpec
+from .listed import Markets
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class World:
     keys: dict[str, KeySpec]
     seen_ip: str
     clock_offset_ms: int = 0
+    markets: Markets = field(default_factory=Markets)
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000 + self.clock_offset_ms
