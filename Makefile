@@ -14,12 +14,14 @@ DEMO := var/demo
 OURS := SECRET_KEY FERNET_KEYS FINGERPRINT_PEPPER VAULT_PUBLIC_KEYS VAULT_PRIVATE_KEYS_FILE \
 	VAULT_RECOVERY_KEY REQUIRE_MFA DATABASE_URL CACHE_URL CELERY_BROKER_URL EMAIL_URL EXCHANGE_PROXY_URL ALLOWED_HOSTS DEBUG
 
-# Tests that touch neither database nor broker: `make test` has run them.
+# Tests to which it makes no difference which database and broker there are: `make test` has run
+# them.
 NO_SERVICE := --ignore=tests/simulator --ignore-glob="tests/test_sdk_*" \
 	$(foreach name,inspection mutations pasting simulator binance binance_secrets bitget \
 	coinbase_key gate words floors audit headers hostile_input account_pages rule_words outbound \
 	who_may supervisor pages channels notice_pages leaks hygiene_admin commands schedule first_steps \
-	one_time_codes findings keyring_files checks environment,--ignore=tests/test_$(name).py)
+	one_time_codes findings keyring_files checks environment preview ladder markets funds \
+	strategy_pages replacing_pages roles desk desk_secrets desk_looks diagnostics view_as,--ignore=tests/test_$(name).py)
 
 # One process for each core (JOBS=0: one after the other, for a debugger). Tests that start a
 # whole site share it within their file.
@@ -31,7 +33,7 @@ SERVICES := DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/po
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-services test-browser test-faults lint types audit requirements \
-	bench-start bench-inspect bench-audit bench-sweep clean venv packages dev-packages
+	bench-start bench-inspect bench-admin bench-audit bench-sweep clean venv packages dev-packages
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -93,6 +95,9 @@ bench-inspect: dev-packages ## keys a second, beside plain ccxt and bare aiohttp
 
 bench-audit: dev-packages ## an audit of 10 k, 100 k and 1 M connections (PostgreSQL, SQLite)
 	@$(SERVICES) $(PY) -m tests.bench_audit
+
+bench-admin: dev-packages ## the support desk over 1 M connections and 10 M tests
+	@$(SERVICES) $(PY) -m tests.bench_admin
 
 bench-sweep: dev-packages ## 10,000 scheduled tests, and a user's own beside them
 	@$(SERVICES) $(PY) -m tests.bench_sweep
