@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -11,6 +12,7 @@ from django.test import Client
 from playwright.sync_api import Browser
 
 from backfuture.accounts.models import User
+from connections import egress
 from connections.models import Connection, Exchange
 from tests import making
 from tests.chromium import launched
@@ -28,6 +30,16 @@ def exchanges_are_there(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("_django_db_helper")
         if not Exchange.objects.exists():
             add_exchanges(apps, None)
+
+
+@pytest.fixture(autouse=True)
+def addresses_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In every test, and not in whichever is the first after the seconds they are kept: queries
+    are counted, and one test's addresses are not another's."""
+    monkeypatch.setattr(egress, "KEPT_S", math.inf)
+    egress.forget()
+    yield
+    egress.forget()
 
 
 @pytest.fixture

@@ -229,7 +229,6 @@ class TestExchanges:
         assert presentation.server_ips(EXCHANGES["mexc"]) == f"192.0.2.1{separator}192.0.2.2"
         assert "192.0.2.1" in browser.get("/connections/new/mexc/").content.decode()
         assert "192.0.2.1" not in browser.get("/connections/new/kucoin/").content.decode()
-        egress.forget()
 
     def test_without_own_ones_they_are_the_site_s(self, desk: Client, settings: Any) -> None:
         self.change(desk)
