@@ -24,7 +24,7 @@ ROUNDS = 3
 PAGE = "/accounts/login/"
 GUNICORN = ["--workers", "2", "--threads", "4", "--worker-class", "gthread", "--preload"]
 GUNICORN += ["--log-level", "warning", "--no-control-socket"]
-ROLES = {"web": "gunicorn", "worker": " worker ", "beat": " beat "}
+ROLES = {"web": "gunicorn", "worker": "worker@", "sweeper": "sweeper@", "beat": " beat "}
 BARE_URLS = """
 from django.http import HttpResponse
 from django.urls import path
@@ -132,7 +132,7 @@ def measure_product(folder: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "backfuture.supervisor", "--bind", f"127.0.0.1:{port}"]
     with started(command, folder, environment(folder)) as (pid, began):
         result = {"first page, s": seconds_to_page(port, began)}
-        time.sleep(4)  # until the worker's pool stands
+        time.sleep(4)  # until the workers' pools stand
         result["supervisor, MB"] = resident_mb(pid)
         for role, word in ROLES.items():
             size, count = memory(pid, word)
