@@ -31,16 +31,25 @@ def users(word: str) -> QuerySet[Any]:
     return people.filter(_begins("email", word.replace("\0", "").strip()))
 
 
+def people(word: str) -> list[int]:
+    """Their ids."""
+    return list(users(word).values_list("pk", flat=True)[:MOST])
+
+
 def connections(word: str) -> set[UUID]:
     """The ids of connections that this may mean."""
+    owned = Connection.objects.order_by().filter(owner__in=people(word))
+    return named(word) | set(owned.values_list("pk", flat=True)[:MOST])
+
+
+def named(word: str) -> set[UUID]:
+    """The same, but for those that only their owner was named for."""
     word = word.replace("\0", "").strip()
     if not word:
         return set()
     found = Connection.objects.order_by()
-    owners = list(users(word).values_list("pk", flat=True)[:MOST])
     ways = [
         found.alias(lower_name=Lower("name")).filter(_begins("name", word)),
-        found.filter(owner__in=owners) if owners else found.none(),
         found.filter(uid=word),
         found.filter(pk__in=_keys(word)),
         found.filter(pk__in=_as_id(word)),

@@ -4,6 +4,7 @@ millions, and found by what support is told."""
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -201,6 +202,28 @@ def test_connection_is_found_in_the_list_and_by_the_search(
         found = desk.get(reverse("admin:search"), form).content.decode()
         assert f"/admin/connections/connection/{told.pk}/change/" in found
         assert "Another" not in found
+
+
+def test_events_are_found_by_people_and_connections_newest_first(
+    desk: Client, told: Connection
+) -> None:
+    now, owner = timezone.now(), told.owner
+    for days in (3, 1, 2):
+        at = now - timedelta(days=days)
+        AccessEvent.objects.create(kind="opened", owner=owner, connection=told, at=at)
+    AccessEvent.objects.create(kind="looked", actor=owner)
+    AccessEvent.objects.create(kind="opened", owner=None, connection=told)
+    AccessEvent.objects.create(kind="opened", owner=Connection.objects.get(name="Another").owner)
+
+    def found(word: str, **more: str) -> list[AccessEvent]:
+        answer = desk.get(changelist(AccessEvent), {"q": word, **more})
+        shown = list(answer.context["cl"].result_list)
+        assert shown == sorted(shown, key=lambda event: (event.at, event.pk), reverse=True)
+        return shown
+
+    assert len(found("trader@")) == 4
+    assert len(found("Recovery P")) == len(found("Zq7x")) == 4
+    assert len(found("trader@", kind__exact="opened")) == 3
 
 
 @pytest.mark.parametrize(

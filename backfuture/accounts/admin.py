@@ -98,8 +98,7 @@ class UserAdmin(DjangoUserAdmin, looks.LookedAtAdmin):  # type: ignore[type-arg]
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
     ) -> tuple[QuerySet[User], bool]:
         word = search_term.strip()
-        people = list(lookup.users(word).values_list("pk", flat=True)[: lookup.MOST])
-        return (queryset.filter(pk__in=people) if word else queryset), False
+        return (queryset.filter(pk__in=lookup.people(word)) if word else queryset), False
 
     @admin.display(description=_("connections"))
     def their_connections(self, user: User) -> SafeString:
