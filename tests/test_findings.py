@@ -164,6 +164,10 @@ class TestList:
             found(making.connection(trader, mexc, f"Number {number}"))
         first, second = (shown(page(browser.get(LIST, {"page": n}))) for n in (1, 2))
         assert (len(first), len(second), len({*first, *second})) == (25, 5, 30)
+        text = page(browser.get(LIST, {"state": "open"}))
+        assert 'rel="next" href="?state=open&amp;page=2">Next</a>' in text
+        text = page(browser.get(LIST, {"state": "open", "page": "2"}))
+        assert 'rel="prev" href="?state=open&amp;page=1">Back</a>' in text
 
     def test_strategies_at_risk_are_named(self, browser: Client, connection: Connection) -> None:
         for name, enabled in {"Ladder <b>": True, "Resting": False}.items():
