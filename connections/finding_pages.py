@@ -85,7 +85,6 @@ class Card:
     words: Words
     severity: Mark
     state: Mark
-    wants_attention: bool
     may: tuple[str, ...]
     changes: list[Change]
     snooze: SnoozeForm
@@ -234,7 +233,6 @@ def _card(
         words=words_for(finding, exchange_code=connection.exchange_id, strategies=strategies),
         severity=severity_mark(finding.severity),
         state=_state_mark(finding, state),
-        wants_attention=state == State.OPEN,
         may=MAY[state],
         changes=[_change(each, connection) for each in changes],
         snooze=forms.snooze or SnoozeForm(now=now, limits=limits, auto_id=names),

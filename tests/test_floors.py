@@ -158,7 +158,6 @@ FLOORS: dict[str, int] = {
 }
 PURE = 1  # floors up to this one: standard library alone
 STANDARD_ONLY = {name for name, floor in FLOORS.items() if floor <= PURE}
-DOORS = {name for name, floor in FLOORS.items() if floor == 6}
 
 
 def module_of(file: Path) -> str:

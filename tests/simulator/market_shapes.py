@@ -30,7 +30,6 @@ class Shape:
     query: Mapping[str, str] = field(default_factory=dict)
     by_quote: Mapping[str, str] = field(default_factory=dict)  # productType, for instance
     extra: tuple[Any, ...] = ()
-    price_host: str = ""
 
     def prices(self, rows: Rows) -> Any:
         return (self.wrap_prices or self.wrap)(rows)
