@@ -17,10 +17,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .finding_forms import SnoozeForm, SuppressForm
+from .finding_words import Words, words_for
 from .findings import snooze_is_over
 from .models import Connection, Finding, FindingChange, Thresholds
 from .presentation import Color
-from .rule_words import Words, words_for
 
 State, Severity = Finding.State, Finding.Severity
 

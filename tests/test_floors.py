@@ -74,6 +74,7 @@ FLOORS: dict[str, int] = {
     "connections.rule_facts": 4,
     "connections.rule_sets": 4,
     "connections.rule_words": 4,
+    "connections.finding_words": 4,
     "connections.audit_sql": 4,
     "connections.auditor": 4,
     "connections.hygiene": 4,

@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 
 from connections import desk_figures as figures
 from connections import exchanges
+from connections.finding_words import words_for
 from connections.large_tables import count, in_words
 from connections.models import Connection, Finding, Thresholds
 from connections.presentation import explain
-from connections.rule_words import words_for
 from strategies.models import StrategyConfig
 
 from . import desk_charts
