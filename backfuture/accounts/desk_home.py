@@ -35,7 +35,7 @@ CONNECTIONS, TESTS, FINDINGS, OUTAGES, STRATEGIES, SCHEDULES = (
     "strategies.StrategyConfig",
     "django_celery_beat.PeriodicTask",
 )
-OLD_COUNT = timedelta(minutes=15)  # they are counted every three (settings.py)
+OLD_COUNT = timedelta(minutes=15)  # they are counted every three (timetable.py)
 ROWS = 10  # of those that fail for a reason of their own
 
 Tone = Literal["bad", "warning", "calm"]
