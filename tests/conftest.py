@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.apps import apps
 from django.test import Client
 from playwright.sync_api import Browser
@@ -45,6 +46,12 @@ def addresses_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def trader(db) -> User:
     return User.objects.create_user("trader@example.com", "a long enough password")
+
+
+@pytest.fixture
+def address(trader: User) -> EmailAddress:
+    """The trader's, confirmed."""
+    return EmailAddress.objects.create(user=trader, email=trader.email, primary=True, verified=True)
 
 
 @pytest.fixture
