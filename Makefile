@@ -18,9 +18,9 @@ OURS := SECRET_KEY FERNET_KEYS FINGERPRINT_PEPPER VAULT_PUBLIC_KEYS VAULT_PRIVAT
 # them.
 NO_SERVICE := --ignore=tests/simulator --ignore-glob="tests/test_sdk_*" \
 	$(foreach name,inspection mutations pasting simulator binance binance_secrets bitget \
-	coinbase_key gate words floors audit headers hostile_input account_pages rule_words outbound \
+	coinbase_key gate words floors audit headers hostile_input account_pages account_mails rule_words outbound \
 	who_may supervisor pages channels notice_pages leaks hygiene_admin commands schedule first_steps \
-	one_time_codes findings keyring_files checks environment preview ladder markets funds \
+	one_time_codes findings exchange_pages keyring_files checks environment preview ladder markets funds \
 	strategy_pages replacing_pages roles desk desk_secrets desk_looks diagnostics view_as,--ignore=tests/test_$(name).py)
 
 # One process for each core (JOBS=0: one after the other, for a debugger). Tests that start a

@@ -9,10 +9,9 @@ import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from celery.schedules import crontab
-
 from . import environment
 from .accounts.desk_look import UNFOLD as UNFOLD
+from .timetable import CELERY_BEAT_SCHEDULE as CELERY_BEAT_SCHEDULE
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environment.read(Path(os.environ.get("ENV_FILE", BASE_DIR / ".env")))
@@ -269,64 +268,6 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker as 
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BEAT_SCHEDULER = "backfuture.schedules:KeptScheduler"
-CELERY_BEAT_SCHEDULE = {
-    "wake-waiting-tests": {
-        "task": "connections.tasks.wake_waiting_tests",
-        "schedule": 5.0,
-        "options": {"expires": 10},
-    },
-    "start-sweeps": {
-        "task": "connections.tasks.start_sweeps",
-        "schedule": 5.0,
-        "options": {"expires": 5},
-    },
-    "tell": {"task": "connections.tasks.tell", "schedule": 20.0, "options": {"expires": 20}},
-    "look-after-strategies": {
-        "task": "strategies.tasks.look_after",
-        "schedule": 20.0,
-        "options": {"expires": 20},
-    },
-    "send-notices": {
-        "task": "connections.tasks.send_notices",
-        "schedule": 10.0,
-        "options": {"expires": 10},
-    },
-    "start-refreshing-pairs": {
-        "task": "strategies.tasks.start_refreshing_pairs",
-        "schedule": 30.0,
-        "options": {"expires": 30},
-    },
-    "run-incidents": {
-        "task": "connections.tasks.run_incidents",
-        "schedule": 10.0,
-        "options": {"expires": 10},
-    },
-    "make-digests": {
-        "task": "connections.tasks.make_digests",
-        "schedule": 600.0,
-        "options": {"expires": 600},
-    },
-    "count-tests": {
-        "task": "connections.tasks.count_tests",
-        "schedule": 180.0,
-        "options": {"expires": 180},
-    },
-    "destroy-replaced-keys": {
-        "task": "connections.tasks.destroy_replaced_keys",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "audit": {
-        "task": "connections.tasks.audit",
-        "schedule": crontab(hour=4, minute=10),
-        "options": {"expires": 3600},
-    },
-    "thin": {
-        "task": "connections.tasks.thin",
-        "schedule": crontab(hour=4, minute=40),
-        "options": {"expires": 3600},
-    },
-}
 
 # --- logs and error reports ----------------------------------------------------------------
 DEFAULT_EXCEPTION_REPORTER_FILTER = "backfuture.safe_errors.NoLocals"

@@ -18,10 +18,10 @@ from django.db import connection as database
 from django.http import JsonResponse
 
 from .events import AccessEvent, record
+from .finding_words import words_for
 from .incidents import stops
 from .models import Connection, ConnectionTest, Credential, Finding
 from .presentation import explain, ready_for, status_of, yes_no_unknown
-from .rule_words import words_for
 
 FORMAT = 1
 TESTS = 5

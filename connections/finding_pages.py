@@ -17,10 +17,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .finding_forms import SnoozeForm, SuppressForm
+from .finding_words import Words, words_for
 from .findings import snooze_is_over
 from .models import Connection, Finding, FindingChange, Thresholds
 from .presentation import Color
-from .rule_words import Words, words_for
 
 State, Severity = Finding.State, Finding.Severity
 
@@ -85,7 +85,6 @@ class Card:
     words: Words
     severity: Mark
     state: Mark
-    wants_attention: bool
     may: tuple[str, ...]
     changes: list[Change]
     snooze: SnoozeForm
@@ -234,7 +233,6 @@ def _card(
         words=words_for(finding, exchange_code=connection.exchange_id, strategies=strategies),
         severity=severity_mark(finding.severity),
         state=_state_mark(finding, state),
-        wants_attention=state == State.OPEN,
         may=MAY[state],
         changes=[_change(each, connection) for each in changes],
         snooze=forms.snooze or SnoozeForm(now=now, limits=limits, auto_id=names),

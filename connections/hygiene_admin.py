@@ -19,9 +19,9 @@ from .desk import Choice, DeskAdmin, FoundByConnection, SeenAdmin, SeenInline
 from .desk_filters import FindingNeeds
 from .events import AccessEvent, record
 from .finding_pages import SEVERITIES, STATES
+from .finding_words import Words, words_for
 from .findings import WORST_FIRST
 from .models import Finding, FindingChange, Outage, Thresholds
-from .rule_words import Words, words_for
 from .rules import RULES
 
 Say = Callable[[Finding], None]

@@ -27,7 +27,7 @@ from .notice_making import Draft, make_all
 from .notices import Kind
 from .presentation import zone_of
 
-RUN_S = 8.0  # of one run; whoever called it calls it again (settings.py)
+RUN_S = 8.0  # of one run; whoever called it calls it again (timetable.py)
 AT_ONCE = 100  # owners, or connections, of one transaction
 HELD_S = 0.2  # how long rows that somebody else holds are left to them
 

@@ -3,6 +3,7 @@ now (gate.py), beside its own form."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from . import exchanges, gate, incident_words, replacing, services, tasks
@@ -21,6 +23,8 @@ from .forms import ConnectForm, DeleteForm, KeyForm
 from .models import Connection, Thresholds
 from .presentation import server_ips
 from .views import View, own, own_page
+
+Button = Callable[[HttpRequest, Connection], HttpResponse]
 
 
 def takes_a_key(view: View) -> View:
@@ -37,6 +41,27 @@ def takes_a_key(view: View) -> View:
             return render(request, "connections/refused.html", context, status=status)
 
     return guarded
+
+
+def confirmed(again: Any) -> Callable[[Button], View]:
+    """A button for whoever has just confirmed who they are. Others are sent to do so, and told by
+    `again` to press it once more."""
+
+    def decorated(act: Button) -> View:
+        @wraps(act)
+        def guarded(request: HttpRequest, pk: UUID) -> HttpResponse:
+            connection = own(request, pk)
+            confirmation = gate.confirmation(request)
+            if confirmation.refusal:
+                return _refused(request, confirmation, connection)
+            if confirmation.passes():
+                return act(request, connection)
+            messages.info(request, again)
+            return redirect(confirmation.elsewhere(back_to=connection.get_absolute_url()))
+
+        return guarded
+
+    return decorated
 
 
 @own_page
@@ -115,11 +140,8 @@ def replace(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @own_page
 @require_POST
-def discard_new_key(request: HttpRequest, pk: UUID) -> HttpResponse:
-    connection = own(request, pk)
-    again = _("Nothing was destroyed yet. Confirm, then discard it again.")
-    if answer := _unconfirmed(request, connection, again):
-        return answer
+@confirmed(gettext_lazy("Nothing was destroyed yet. Confirm, then discard it again."))
+def discard_new_key(request: HttpRequest, connection: Connection) -> HttpResponse:
     if replacing.discard_new_key(connection, by=request.user):
         messages.success(request, _("The new key was destroyed. The old one stays in use."))
     return redirect(connection)
@@ -128,12 +150,9 @@ def discard_new_key(request: HttpRequest, pk: UUID) -> HttpResponse:
 @own_page
 @takes_a_key
 @require_POST
-def use_other_account(request: HttpRequest, pk: UUID) -> HttpResponse:
+@confirmed(gettext_lazy("Nothing was changed yet. Confirm, then use the other account again."))
+def use_other_account(request: HttpRequest, connection: Connection) -> HttpResponse:
     """The new key is of another account, and its owner wants it all the same."""
-    connection = own(request, pk)
-    again = _("Nothing was changed yet. Confirm, then use the other account again.")
-    if answer := _unconfirmed(request, connection, again):
-        return answer
     try:
         uid = request.POST.get("account", "")
         tasks.wake(replacing.confirm_account(connection, by=request.user, uid=uid))
@@ -148,11 +167,8 @@ def use_other_account(request: HttpRequest, pk: UUID) -> HttpResponse:
 @own_page
 @takes_a_key
 @require_POST
-def go_back(request: HttpRequest, pk: UUID) -> HttpResponse:
-    connection = own(request, pk)
-    again = _("Nothing was changed yet. Confirm, then go back to the old key again.")
-    if answer := _unconfirmed(request, connection, again):
-        return answer
+@confirmed(gettext_lazy("Nothing was changed yet. Confirm, then go back to the old key again."))
+def go_back(request: HttpRequest, connection: Connection) -> HttpResponse:
     try:
         tasks.wake(replacing.go_back(connection, by=request.user, now=timezone.now()))
         text = _(
@@ -170,11 +186,8 @@ def go_back(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @own_page
 @require_POST
-def destroy_old_key(request: HttpRequest, pk: UUID) -> HttpResponse:
-    connection = own(request, pk)
-    again = _("Nothing was destroyed yet. Confirm, then destroy the old key again.")
-    if answer := _unconfirmed(request, connection, again):
-        return answer
+@confirmed(gettext_lazy("Nothing was destroyed yet. Confirm, then destroy the old key again."))
+def destroy_old_key(request: HttpRequest, connection: Connection) -> HttpResponse:
     if replacing.destroy_old_key(connection, by=request.user):
         text = _("The old key was destroyed here. Delete it at %(exchange)s too.")
         messages.success(request, text % {"exchange": connection.exchange.name})
@@ -224,17 +237,6 @@ def _both(form: Form, confirmation: gate.Confirmation) -> bool:
     """Asks both, so that everything that is wrong is said at once."""
     passes = confirmation.passes()
     return form.is_valid() and passes
-
-
-def _unconfirmed(request: HttpRequest, connection: Connection, again: str) -> HttpResponse | None:
-    """The answer to a button whose visitor has not confirmed who they are; None if they have."""
-    confirmation = gate.confirmation(request)
-    if confirmation.refusal:
-        return _refused(request, confirmation, connection)
-    if confirmation.passes():
-        return None
-    messages.info(request, again)
-    return redirect(confirmation.elsewhere(back_to=connection.get_absolute_url()))
 
 
 def _refused(

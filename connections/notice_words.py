@@ -15,10 +15,10 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 
 from . import exchanges
+from .finding_words import Words
 from .models import Connection, Finding, Outage
 from .notice_making import one_line
 from .presentation import Explanation, explain
-from .rule_words import Words
 
 MOST_LISTED = 10
 

@@ -1,12 +1,9 @@
-"""What is said about a finding: what was found, why it matters, and what to do, in the exchange's
-own terms where it has them.
-
-Dates are in the current time zone: whoever writes to somebody activates theirs first.
-"""
+"""The sentences of each rule: what was found, why it matters, and what to do, in the exchange's own
+terms where it has them (finding_words.py puts them together)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,17 +15,7 @@ from . import exchanges
 from .exchanges.lifetimes import LIFETIMES, Lifetime
 from .findings import Finding
 from .presentation import PERMISSION_LABELS, explain
-from .rules import RULES, TRANSFER_WITH_TRADING
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Ready to print. `link` is the page of the exchange where its keys are, "" if unknown."""
-
-    title: str
-    what: str
-    advice: tuple[str, ...]
-    link: str
+from .rules import TRANSFER_WITH_TRADING
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +55,6 @@ class Told:
 
 
 Said = tuple[str, tuple[str, ...]]  # what was found; what to do
-
-
-def words_for(finding: Finding, *, exchange_code: str, strategies: Iterable[object] = ()) -> Words:
-    """`strategies` are those enabled on the connection; where they are given they are named."""
-    told = Told(finding, exchange_code, tuple(str(each) for each in strategies))
-    what, advice = SAY[finding.rule](told)
-    known = exchanges.EXCHANGES.get(exchange_code)
-    return Words(str(RULES[finding.rule].title), what, advice, known.key_page if known else "")
 
 
 def _said(moment: datetime | None, form: str) -> str:

@@ -32,7 +32,7 @@ MOST_AT_ONCE = 200  # rows one look wakes
 SWEEP_S = 40  # no test is begun after that; the last ones take up to 30 s more
 SWEEP_LIMIT_S = SWEEP_S + 80
 EXCHANGES_AT_ONCE = 5  # that one process sweeps side by side; the others are left to the next
-BEAT_S = 5  # settings.py
+BEAT_S = 5  # backfuture/timetable.py
 
 
 @shared_task(bind=True)

@@ -21,12 +21,12 @@ from django.utils import timezone
 
 from . import notice_words, outages
 from .exchanges.problems import MAY_PASS
+from .finding_words import Words, words_for
 from .findings import snooze_is_over
 from .models import Connection, Credential, Finding, Notice, Thresholds
 from .notice_making import BATCH, RUN_S, Draft, each_batch, listeners, make_all
 from .notices import Kind
 from .presentation import zone_of
-from .rule_words import Words, words_for
 from .rules import RULES
 
 Status = Connection.Status

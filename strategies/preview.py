@@ -16,7 +16,6 @@ from .ladder import Ladder
 WIDTH, HEIGHT = 360, 344
 LEFT, RIGHT = 62.0, 352.0  # of both panels; labels stand left of them
 PRICES_TOP, PRICES_BOTTOM = 14.0, 178.0
-MOVES = 197.0  # base line of the moves back to even
 MONEY_TOP, MONEY_BOTTOM = 222.0, 318.0
 NUMBERS = 334.0  # base line of the orders' numbers
 ROOM = 46.0  # for one number under an order

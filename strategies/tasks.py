@@ -11,7 +11,7 @@ from connections.tasks import publish
 from . import pair_lists, suspending
 from .models import PairList
 
-BEAT_S = 30  # settings.py
+BEAT_S = 30  # backfuture/timetable.py
 # Some requests of 30 s at most, one after the other, and the writing (markets.py).
 REFRESH_LIMIT_S = 180
 

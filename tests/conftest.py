@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.apps import apps
 from django.test import Client
 from playwright.sync_api import Browser
 
 from backfuture.accounts.models import User
 from connections import egress
-from connections.models import Connection, Exchange
+from connections.models import Connection, Credential, Exchange
 from tests import making
 from tests.chromium import launched
 from tests.simulator import Simulator
@@ -48,6 +49,12 @@ def trader(db) -> User:
 
 
 @pytest.fixture
+def address(trader: User) -> EmailAddress:
+    """The trader's, confirmed."""
+    return EmailAddress.objects.create(user=trader, email=trader.email, primary=True, verified=True)
+
+
+@pytest.fixture
 def stranger(db) -> User:
     return User.objects.create_user("stranger@example.com", "a long enough password")
 
@@ -77,6 +84,20 @@ def kucoin(db) -> Exchange:
 def connection(trader: User, mexc: Exchange) -> Connection:
     """A MEXC connection whose first test is still waiting."""
     return making.connection(trader, mexc, "MEXC Spot Main")
+
+
+@pytest.fixture
+def working(connection: Connection) -> Connection:
+    """The same, after a test that passed five minutes ago."""
+    making.finish(connection, making.report())
+    making.age(connection, minutes=5)
+    return connection
+
+
+@pytest.fixture
+def kept(working: Connection) -> Credential:
+    """The old key, after another one has passed."""
+    return making.replaced(working)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,6 @@ from connections.models import (
     Finding,
     Notice,
     Outage,
-    Thresholds,
 )
 from strategies.models import Pair, PairList, StrategyConfig
 from tests import many
@@ -37,8 +36,6 @@ from tests.making import say_why
 from tests.test_desk import helper
 
 LISTS = [model._meta.label_lower for model in site._registry]
-# As many rows as there are exchanges, thresholds or kinds of work, never more.
-FIXED = {Exchange, Thresholds}
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
-"""The pages of findings, and how the exchanges are doing, through the door a person uses."""
+"""The pages of findings, through the door a person uses."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -164,6 +163,10 @@ class TestList:
             found(making.connection(trader, mexc, f"Number {number}"))
         first, second = (shown(page(browser.get(LIST, {"page": n}))) for n in (1, 2))
         assert (len(first), len(second), len({*first, *second})) == (25, 5, 30)
+        text = page(browser.get(LIST, {"state": "open"}))
+        assert 'rel="next" href="?state=open&amp;page=2">Next</a>' in text
+        text = page(browser.get(LIST, {"state": "open", "page": "2"}))
+        assert 'rel="prev" href="?state=open&amp;page=1">Back</a>' in text
 
     def test_strategies_at_risk_are_named(self, browser: Client, connection: Connection) -> None:
         for name, enabled in {"Ladder <b>": True, "Resting": False}.items():
@@ -576,100 +579,6 @@ def nothing_cached() -> None:
     cache.clear()
 
 
-@pytest.mark.usefixtures("nothing_cached")
-class TestExchanges:
-    @pytest.fixture
-    def others(self, mexc: Exchange) -> Callable[[int, str], None]:
-        def make(number: int, status: str) -> None:
-            for _ in range(number):
-                count = User.objects.count()
-                owner = User.objects.create_user(f"other{count}@example.com", "x")
-                Connection.objects.create(owner=owner, exchange=mexc, name="Its", status=status)
-
-        return make
-
-    def line(self, client: Client, path: str = "/exchanges/mexc/") -> str:
-        cache.clear()
-        return page(client.get(path))
-
-    def test_all_known_ones_are_listed(self, browser: Client) -> None:
-        text = self.line(browser, "/exchanges/")
-        for name in ("MEXC", "KuCoin", "Coinbase", "Bybit"):
-            assert name in text
-        assert "No connection of yours was tested there" in text
-
-    def test_of_few_people_only_ones_own_is_told(
-        self, browser: Client, connection: Connection, others: Callable[[int, str], None]
-    ) -> None:
-        making.finish(connection, making.report())
-        others(3, "failed")
-        for path in ("/exchanges/", "/exchanges/mexc/"):
-            text = self.line(browser, path)
-            assert "Your connection works" in text
-            assert "of all users'" not in text
-
-    def test_of_many_the_share_is_told(
-        self, browser: Client, connection: Connection, others: Callable[[int, str], None]
-    ) -> None:
-        making.finish(connection, making.report())
-        others(3, "failed")
-        others(2, "connected")
-        for path in ("/exchanges/", "/exchanges/mexc/"):
-            assert "6 connections, 3 fail (50&nbsp;%)" in self.line(browser, path)
-
-    def test_nothing_of_others_is_named(
-        self, browser: Client, others: Callable[[int, str], None]
-    ) -> None:
-        others(6, "failed")
-        for path in ("/exchanges/", "/exchanges/mexc/"):
-            text = self.line(browser, path)
-            assert "other" not in re.sub(r"<[^>]+>", " ", text).lower().replace("another", "")
-            assert "Its" not in text
-
-    def test_notice_pause_and_outages_are_shown(self, browser: Client, mexc: Exchange) -> None:
-        Exchange.objects.filter(pk="mexc").update(notice="Maintenance <soon>", paused=True)
-        began = timezone.now().replace(microsecond=0) - timedelta(hours=2)
-        Outage.objects.create(exchange=mexc, began_at=began)
-        past = began - timedelta(days=5)
-        Outage.objects.create(exchange=mexc, began_at=past, ended_at=past + timedelta(minutes=40))
-        text = self.line(browser)
-        assert "Maintenance &lt;soon&gt;" in text
-        assert "Support has paused it" in text
-        assert f"does not answer most of its connections since {began:%-d %b %Y, %H:%M} UTC" in text
-        assert f"{past:%-d %b %Y, %H:%M}" in text
-        assert "40 minutes" in text
-        assert f"Down since {began:%H:%M} UTC" in self.line(browser, "/exchanges/")
-
-    def test_own_connections_and_their_last_tests_are_shown(
-        self, browser: Client, connection: Connection, stranger: User, mexc: Exchange
-    ) -> None:
-        making.finish(connection, making.report())
-        other = making.connection(stranger, mexc, "The stranger's")
-        making.finish(other, making.report())
-        text = self.line(browser)
-        assert connection.name in text
-        assert str(connection.tests.get().pk) in text
-        assert str(other.tests.get().pk) not in text
-
-    @pytest.mark.parametrize("code", ["mtgox", "kraken", "x" * 300])
-    def test_no_such_exchange(self, browser: Client, code: str) -> None:
-        assert browser.get(f"/exchanges/{code}/").status_code == 404
-
-    def test_a_row_without_code_is_left_out(self, browser: Client) -> None:
-        Exchange.objects.create(code="mtgox")
-        assert browser.get("/exchanges/mtgox/").status_code == 404
-        assert "mtgox" not in self.line(browser, "/exchanges/")
-
-    def test_all_connections_are_counted_once_a_minute(
-        self, browser: Client, others: Callable[[int, str], None]
-    ) -> None:
-        others(5, "connected")
-        assert "none of all users'" in self.line(browser)
-        others(5, "failed")
-        assert "none of all users'" in page(browser.get("/exchanges/mexc/"))
-        assert "10 connections, 5 fail" in self.line(browser)
-
-
 PAGES = {
     "findings": lambda connection: LIST,
     "connection": lambda connection: connection.get_absolute_url(),
@@ -703,7 +612,7 @@ def test_queries_do_not_grow(
             Outage.objects.create(exchange=mexc, began_at=moment, ended_at=moment)
 
     path = PAGES[name](connection)
-    fill(2)
+    fill(3)  # the third rule's words name our addresses, which are asked for once
     browser.get(path)
     with CaptureQueriesContext(database) as few:
         browser.get(path)

@@ -36,19 +36,6 @@ from tests.test_keyring import at_once, together
 from tests.test_replacing import HOUR, Kind, State, states, strategy, told
 
 
-@pytest.fixture
-def working(connection: Connection) -> Connection:
-    making.finish(connection, making.report())
-    making.age(connection, minutes=5)
-    return connection
-
-
-@pytest.fixture
-def kept(working: Connection) -> Credential:
-    """The old key, after another one has passed."""
-    return making.replaced(working)
-
-
 def went_back(connection: Connection) -> ConnectionTest | None:
     return replacing.go_back(connection, by=connection.owner, now=timezone.now())
 

@@ -256,11 +256,6 @@ class TestSinceWhen:
 
 
 class TestReplacing:
-    @pytest.fixture
-    def working(self, connection):
-        making.finish(connection, making.report())
-        return connection
-
     def test_new_key_waits_beside_the_old_one(self, working, trader):
         replacing.replace_key(working, by=trader, credentials=making.credentials())
         states = sorted(working.credentials.values_list("state", flat=True))

@@ -31,19 +31,6 @@ SILENT = KeyFacts(making.GOOD, True)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def working(connection: Connection) -> Connection:
-    making.finish(connection, making.report())
-    making.age(connection, minutes=5)
-    return connection
-
-
-@pytest.fixture
-def kept(working: Connection) -> Credential:
-    """The old key, after another one has passed."""
-    return making.replaced(working)
-
-
 def tried(connection: Connection, report: KeyReport) -> ConnectionTest:
     """A new key is entered, and its test ends with `report`."""
     making.age(connection, minutes=2)

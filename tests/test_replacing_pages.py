@@ -35,13 +35,6 @@ def no_tries_yet() -> None:
     cache.clear()
 
 
-@pytest.fixture
-def working(connection: Connection) -> Connection:
-    making.finish(connection, making.report())
-    making.age(connection, minutes=5)
-    return connection
-
-
 def words(text: str) -> str:
     return re.sub(r"\s+", " ", TAGS.sub("", text))
 

@@ -11,8 +11,9 @@ from django.utils import timezone
 from connections.exchanges import EXCHANGES
 from connections.exchanges.lifetimes import LIFETIMES
 from connections.exchanges.problems import PROBLEMS
+from connections.finding_words import Words, words_for
 from connections.models import Finding
-from connections.rule_words import SAY, Words, words_for
+from connections.rule_words import SAY
 from connections.rules import RULES
 
 UNTIL = datetime(2027, 3, 10, 23, 30, tzinfo=UTC)

@@ -22,7 +22,6 @@ from tests import making
 from tests import strategies_made as made
 
 Kind = StrategyEvent.Kind
-WITHDRAWS = Permissions(True, True, withdraw=True)
 NO_TRADING = Permissions(True, False, False, False, False, False)
 
 

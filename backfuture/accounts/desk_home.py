@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 
 from connections import desk_figures as figures
 from connections import exchanges
+from connections.finding_words import words_for
 from connections.large_tables import count, in_words
 from connections.models import Connection, Finding, Thresholds
 from connections.presentation import explain
-from connections.rule_words import words_for
 from strategies.models import StrategyConfig
 
 from . import desk_charts
@@ -35,7 +35,7 @@ CONNECTIONS, TESTS, FINDINGS, OUTAGES, STRATEGIES, SCHEDULES = (
     "strategies.StrategyConfig",
     "django_celery_beat.PeriodicTask",
 )
-OLD_COUNT = timedelta(minutes=15)  # they are counted every three (settings.py)
+OLD_COUNT = timedelta(minutes=15)  # they are counted every three (timetable.py)
 ROWS = 10  # of those that fail for a reason of their own
 
 Tone = Literal["bad", "warning", "calm"]

@@ -168,10 +168,6 @@ class Confirmation:
     def has_passkey(self) -> bool:
         return self._has(Authenticator.Type.WEBAUTHN)
 
-    @cached_property
-    def has_second_factor(self) -> bool:
-        return bool(is_mfa_enabled(self.user))
-
     @property
     def passkey_address(self) -> str:
         back = resolve_url("accounts:confirmed")

@@ -12,7 +12,6 @@ from typing import Any, Final
 from .base import Market
 from .reading import short_text
 
-LONGEST_TYPES: Final[Mapping[Market, str]] = {"spot": "spot", "futures": "swap"}  # ccxt's words
 LONGEST_NAME: Final = 30  # of a currency; the database has no room for more
 LONGEST_NUMBER: Final = 60  # characters
 TYPES: Final[Mapping[Market, str]] = {"spot": "spot", "futures": "swap"}  # ccxt's words

@@ -6,22 +6,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from . import envelopes
 from .listed import Listed, usual
-from .market_shapes import (
-    Rows,
-    Shape,
-    binance_answer,
-    bingx_answer,
-    bitget_answer,
-    bybit_answer,
-    coinbase_answer,
-    filters,
-    htx_answer,
-    joined,
-    kucoin_answer,
-    okx_answer,
-    word,
-)
+from .market_shapes import Rows, Shape, filters, joined, word
 from .spot_markets import BROKERAGE
 
 FAR: Final = 4133404800000  # what Binance has for "never"
@@ -272,26 +259,26 @@ FUTURES: Final[Mapping[str, Shape]] = {
     "kucoin": Shape(
         *("api-futures.kucoin.com", "/api/v1/contracts/active", _kucoin),
         *("/api/v1/contracts/active", _kucoin),
-        wrap=kucoin_answer,
+        wrap=envelopes.kucoin,
         extra=(_kucoin(IN_DOLLARS, settle="XBT"),),
     ),
     "binance": Shape(
         *("fapi.binance.com", "/fapi/v1/exchangeInfo", _binance),
         *("/fapi/v1/ticker/24hr", _binance_price),
-        wrap=binance_answer,
+        wrap=envelopes.binance,
         wrap_prices=list,
         extra=(DATED,),
     ),
     "okx": Shape(
         *("www.okx.com", "/api/v5/public/instruments", _okx, "/api/v5/market/tickers", _okx_price),
-        wrap=okx_answer,
+        wrap=envelopes.okx,
         query={"instType": "SWAP"},
         extra=(_okx(IN_DOLLARS, settle="BTC"),),
     ),
     "bitget": Shape(
         *("api.bitget.com", "/api/v2/mix/market/contracts", _bitget),
         *("/api/v2/mix/market/tickers", _bitget_price),
-        wrap=bitget_answer,
+        wrap=envelopes.bitget,
         by_quote={"productType": "{quote}-FUTURES"},
     ),
     "gate": Shape(
@@ -301,24 +288,24 @@ FUTURES: Final[Mapping[str, Shape]] = {
     "htx": Shape(
         *("api.hbdm.vn", "/linear-swap-api/v1/swap_contract_info", _htx),
         *("/linear-swap-ex/market/detail/batch_merged", _htx_price),
-        wrap=htx_answer,
+        wrap=envelopes.htx,
         wrap_prices=_htx_prices,
         extra=(_htx(BTC, dated="260327"),),
     ),
     "bingx": Shape(
         *("open-api.bingx.com", "/openApi/swap/v2/quote/contracts", _bingx),
         *("/openApi/swap/v2/quote/ticker", _bingx_price),
-        wrap=bingx_answer,
+        wrap=envelopes.bingx,
     ),
     "coinbase": Shape(
         *("api.coinbase.com", BROKERAGE, _coinbase, BROKERAGE, _coinbase),
-        wrap=coinbase_answer,
+        wrap=envelopes.coinbase,
         query={"product_type": "FUTURE"},
     ),
     "bybit": Shape(
         *("api.bybit.com", "/v5/market/instruments-info", _bybit),
         *("/v5/market/tickers", _bybit_price),
-        wrap=bybit_answer("linear"),
+        wrap=envelopes.bybit("linear"),
         query={"category": "linear"},
         extra=(_bybit(BTC, kind="LinearFutures"),),
     ),

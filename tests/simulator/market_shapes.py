@@ -30,7 +30,6 @@ class Shape:
     query: Mapping[str, str] = field(default_factory=dict)
     by_quote: Mapping[str, str] = field(default_factory=dict)  # productType, for instance
     extra: tuple[Any, ...] = ()
-    price_host: str = ""
 
     def prices(self, rows: Rows) -> Any:
         return (self.wrap_prices or self.wrap)(rows)
@@ -42,42 +41,6 @@ def joined(pair: Listed, between: str = "") -> str:
 
 def word(pair: Listed, traded: str, halted: str) -> str:
     return traded if pair.traded else halted
-
-
-def okx_answer(rows: Rows) -> Any:
-    return {"code": "0", "msg": "", "data": rows}
-
-
-def bitget_answer(rows: Rows) -> Any:
-    return {"code": "00000", "msg": "success", "requestTime": 1763722800000, "data": rows}
-
-
-def kucoin_answer(rows: Rows) -> Any:
-    return {"code": "200000", "data": rows}
-
-
-def htx_answer(rows: Rows) -> Any:
-    return {"status": "ok", "ts": 1763722800000, "data": rows}
-
-
-def bingx_answer(rows: Rows) -> Any:
-    return {"code": 0, "msg": "", "debugMsg": "", "data": rows}
-
-
-def coinbase_answer(rows: Rows) -> Any:
-    return {"products": rows, "num_products": len(rows)}
-
-
-def bybit_answer(category: str) -> Callable[[Rows], Any]:
-    def wrap(rows: Rows) -> Any:
-        result = {"category": category, "list": rows, "nextPageCursor": ""}
-        return {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": 1}
-
-    return wrap
-
-
-def binance_answer(rows: Rows) -> Any:
-    return {"timezone": "UTC", "serverTime": 1763722800000, "exchangeFilters": [], "symbols": rows}
 
 
 def filters(pair: Listed, notional: Mapping[str, Any]) -> Rows:

@@ -5,22 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from . import envelopes
 from .listed import Listed
-from .market_shapes import (
-    Rows,
-    Shape,
-    binance_answer,
-    bingx_answer,
-    bitget_answer,
-    bybit_answer,
-    coinbase_answer,
-    filters,
-    htx_answer,
-    joined,
-    kucoin_answer,
-    okx_answer,
-    word,
-)
+from .market_shapes import Rows, Shape, filters, joined, word
 
 
 def _mexc(pair: Listed) -> Any:
@@ -181,7 +168,7 @@ def _bingx(pair: Listed) -> Any:
 
 
 def _bingx_list(rows: Rows) -> Any:
-    return bingx_answer([]) | {"data": {"symbols": rows}}
+    return envelopes.bingx([]) | {"data": {"symbols": rows}}
 
 
 def _bingx_price(pair: Listed) -> Any:
@@ -230,29 +217,29 @@ BITGET: Final = "/api/v2/spot"
 SPOT: Final[Mapping[str, Shape]] = {
     "mexc": Shape(
         *("api.mexc.com", "/api/v3/exchangeInfo", _mexc, "/api/v3/ticker/24hr", _as_binance),
-        wrap=binance_answer,
+        wrap=envelopes.binance,
         wrap_prices=list,
     ),
     "kucoin": Shape(
         *("api.kucoin.com", "/api/v2/symbols", _kucoin),
         *("/api/v1/market/allTickers", _kucoin_price),
-        wrap=kucoin_answer,
+        wrap=envelopes.kucoin,
         wrap_prices=_kucoin_prices,
     ),
     "binance": Shape(
         *("api.binance.com", "/api/v3/exchangeInfo", _binance, "/api/v3/ticker/24hr", _as_binance),
-        wrap=binance_answer,
+        wrap=envelopes.binance,
         wrap_prices=list,
     ),
     "okx": Shape(
         *("www.okx.com", "/api/v5/public/instruments", _okx, "/api/v5/market/tickers", _okx_price),
-        wrap=okx_answer,
+        wrap=envelopes.okx,
         query={"instType": "SPOT"},
     ),
     "bitget": Shape(
         *("api.bitget.com", f"{BITGET}/public/symbols", _bitget),
         *(f"{BITGET}/market/tickers", _bitget_price),
-        wrap=bitget_answer,
+        wrap=envelopes.bitget,
     ),
     "gate": Shape(
         *("api.gateio.ws", "/api/v4/spot/currency_pairs", _gate),
@@ -260,21 +247,21 @@ SPOT: Final[Mapping[str, Shape]] = {
     ),
     "htx": Shape(
         *("api.huobi.pro", "/v1/common/symbols", _htx, "/market/tickers", _htx_price),
-        wrap=htx_answer,
+        wrap=envelopes.htx,
     ),
     "bingx": Shape(
         *("open-api.bingx.com", "/openApi/spot/v1/common/symbols", _bingx),
         *("/openApi/spot/v1/ticker/24hr", _bingx_price),
         wrap=_bingx_list,
-        wrap_prices=bingx_answer,
+        wrap_prices=envelopes.bingx,
     ),
     "coinbase": Shape(
-        *("api.coinbase.com", BROKERAGE, _coinbase, BROKERAGE, _coinbase), wrap=coinbase_answer
+        *("api.coinbase.com", BROKERAGE, _coinbase, BROKERAGE, _coinbase), wrap=envelopes.coinbase
     ),
     "bybit": Shape(
         *("api.bybit.com", "/v5/market/instruments-info", _bybit),
         *("/v5/market/tickers", _bybit_price),
-        wrap=bybit_answer("spot"),
+        wrap=envelopes.bybit("spot"),
         query={"category": "spot"},
     ),
 }

@@ -20,9 +20,9 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from connections.auditor import Tally, audit
+from connections.finding_words import words_for
 from connections.models import Connection, Finding
 from connections.reports import STANDING
-from connections.rule_words import words_for
 from connections.rules import RULES
 
 Severity = Finding.Severity
