@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -34,13 +33,11 @@ def exchanges_are_there(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(autouse=True)
-def addresses_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """In every test, and not in whichever is the first after the seconds they are kept: queries
-    are counted, and one test's addresses are not another's."""
-    monkeypatch.setattr(egress, "KEPT_S", math.inf)
-    egress.forget()
-    yield
-    egress.forget()
+def addresses_are_the_site_s() -> Iterator[None]:
+    """Until a page says otherwise: else the first test after the seconds that they are kept would
+    ask for them, in a query more than it counts on."""
+    with egress.of_the_site():
+        yield
 
 
 @pytest.fixture
