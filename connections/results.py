@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from . import hooks, replacing, schedule
+from . import hooks, replacing, schedule, services
 from .exchanges.base import Account, Balance, KeyReport
 from .exchanges.problems import may_pass
 from .models import Connection, ConnectionTest, Credential, Thresholds
@@ -39,6 +39,7 @@ def write(
     """Writes the result once, and only if the test is still ours. `every`: see `period`."""
     now, every = now or timezone.now(), every or period()
     with transaction.atomic():
+        _lock_where_it_moves(test)
         # The connection's lock is also that of its keys and tests (services.py).
         keys = Credential.objects.select_related("connection").defer("sealed")
         locked = keys.select_for_update(no_key=True, of=("connection",))
@@ -59,6 +60,14 @@ def write(
             connection.key_created_at, connection.retries = None, 0
         _apply(connection, key, report, now, every)
         hooks.tested(connection, now, bool(account) and connection.uid != account)
+
+
+def _lock_where_it_moves(test: ConnectionTest) -> None:
+    """Before its own lock, those of the account that a confirmed new key takes the connection to:
+    nothing is to be enabled there meanwhile."""
+    confirmed = Credential.objects.filter(pk=test.credential_id, state=Credential.State.PENDING)
+    if key := confirmed.exclude(uid="").select_related("connection").defer("sealed").first():
+        services.lock_accounts(key.connection)
 
 
 def period() -> timedelta:
