@@ -102,7 +102,9 @@ def suspended_for(code: str, connection: Connection | None) -> str:
         "failed": gettext("The key stopped working."),
         "market_closed": gettext("The exchange says that this market's account is closed."),
         "no_trading": gettext("The key may not trade on this market any more."),
-        "account": gettext("Its key is of another account now, whose balance is not enough."),
+        "account": gettext(
+            "Its key is of another account now, whose balance is not known to be enough."
+        ),
         "removed": gettext("Its connection was deleted."),
         SUSPENDED_FOR: gettext("Its key may have leaked, so nothing may use it."),
     }.get(code, gettext("Its key was not safe for it any more."))
