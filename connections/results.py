@@ -6,6 +6,7 @@ write any more.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,10 +65,11 @@ def write(
 
 def _lock_where_it_moves(test: ConnectionTest) -> None:
     """Before its own lock, those of the account that a confirmed new key takes the connection to:
-    nothing is to be enabled there meanwhile."""
-    confirmed = Credential.objects.filter(pk=test.credential_id, state=Credential.State.PENDING)
-    if key := confirmed.exclude(uid="").select_related("connection").defer("sealed").first():
-        services.lock_accounts(key.connection)
+    nothing is to be enabled there meanwhile. What is confirmed later ends this test."""
+    key = test.credential
+    if key.state == Credential.State.PENDING and key.uid:
+        with suppress(Connection.DoesNotExist):  # deleted while we asked
+            services.lock_accounts(test.connection)
 
 
 def period() -> timedelta:
