@@ -34,8 +34,9 @@ _halt: list[Halt] = []
 
 
 def register(*, tested: Tested, removed: Removed, running: Running, halt: Halt) -> None:
-    """`tested(connection, now, moved)` after a result was written, `moved` where a new key took it
-    to another exchange account; `removed(connection, by)` before the connection is deleted.
+    """`tested(connection, now, moved)` after a result was written, `moved` where another key took
+    it to another exchange account, also before that key is tested again; `removed(connection, by)`
+    before the connection is deleted.
 
     For incidents, outside any transaction: `running(connections)` says how much runs on them;
     `halt` ends some of it, calls `note(count)` in the transaction that did so, and says whether

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from . import services
+from . import hooks, services
 from .events import AccessEvent, event, record
 from .exchanges.base import Credentials, KeyReport
 from .models import Connection, ConnectionTest, Credential, CredentialQuerySet, Thresholds
@@ -189,7 +189,7 @@ def go_back(connection: Connection, *, by: Any, now: datetime) -> ConnectionTest
     owner uses it in another connection by now, and Stopped."""
     with transaction.atomic():
         services.lock_owner(connection.owner)
-        services.lock(connection)
+        services.lock_accounts(connection)
         kept = kept_key(connection, now=now)
         if kept is None:
             raise NotThere
@@ -201,6 +201,8 @@ def go_back(connection: Connection, *, by: Any, now: datetime) -> ConnectionTest
         moved = _restore(connection, kept.key)
         for kind in (Kind.KEY_RESTORED, *([Kind.CONNECTION_MOVED] if moved else [])):
             record(kind, connection=connection, key=kept.key, actor=by)
+        if moved:
+            hooks.tested(connection, now, True)
         return services.queue_at_once(connection, kept.key, by, ConnectionTest.Reason.USER)
 
 
@@ -261,7 +263,7 @@ def _restore(connection: Connection, key: Credential) -> bool:
         state=State.ACTIVE, replaced_at=None, destroy_at=None, uid=""
     )
     mine = Connection.objects.filter(pk=connection.pk)
-    moved = mine.exclude(uid=key.uid).update(uid=key.uid, site="")
+    moved = mine.exclude(uid=key.uid).update(uid=key.uid, site=_site_of(key))
     mine.update(
         status=Connection.Status.NEW,
         problem="",
@@ -274,6 +276,12 @@ def _restore(connection: Connection, key: Credential) -> bool:
         retries=0,
     )
     return bool(moved and key.uid)
+
+
+def _site_of(key: Credential) -> str:
+    """Where its last good test found its account."""
+    good = key.tests.filter(outcome__in=WORKING).order_by("-finished_at")
+    return good.values_list("site", flat=True).first() or ""
 
 
 def _discard(keys: CredentialQuerySet, connection: Connection, by: Any) -> bool:

@@ -6,6 +6,7 @@ write any more.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from . import hooks, replacing, schedule
+from . import hooks, replacing, schedule, services
 from .exchanges.base import Account, Balance, KeyReport
 from .exchanges.problems import may_pass
 from .models import Connection, ConnectionTest, Credential, Thresholds
@@ -39,6 +40,7 @@ def write(
     """Writes the result once, and only if the test is still ours. `every`: see `period`."""
     now, every = now or timezone.now(), every or period()
     with transaction.atomic():
+        _lock_where_it_moves(test)
         # The connection's lock is also that of its keys and tests (services.py).
         keys = Credential.objects.select_related("connection").defer("sealed")
         locked = keys.select_for_update(no_key=True, of=("connection",))
@@ -59,6 +61,15 @@ def write(
             connection.key_created_at, connection.retries = None, 0
         _apply(connection, key, report, now, every)
         hooks.tested(connection, now, bool(account) and connection.uid != account)
+
+
+def _lock_where_it_moves(test: ConnectionTest) -> None:
+    """Before its own lock, those of the account that a confirmed new key takes the connection to:
+    nothing is to be enabled there meanwhile. What is confirmed later ends this test."""
+    key = test.credential
+    if key.state == Credential.State.PENDING and key.uid:
+        with suppress(Connection.DoesNotExist):  # deleted while we asked
+            services.lock_accounts(test.connection)
 
 
 def period() -> timedelta:

@@ -214,6 +214,19 @@ def lock(connection: Connection) -> None:
     Connection.objects.select_for_update(no_key=True).get(pk=connection.pk)
 
 
+def lock_accounts(connection: Connection) -> None:
+    """As `lock`, with every connection to its account and to those that its other keys are of: it
+    may move there, among strategies that share that account's money. In the order in which
+    strategies take these locks."""
+    mine = Connection.objects.filter(pk=connection.pk)
+    others = connection.credentials.exclude(uid="")
+    uids = Q(uid__in=mine.exclude(uid="").values("uid")) | Q(uid__in=others.values("uid"))
+    rows = Connection.objects.filter(uids & Q(exchange=connection.exchange_id) | Q(pk__in=mine))
+    found = [row.pk for row in rows.order_by("pk").select_for_update(no_key=True).only("pk")]
+    if connection.pk not in found:
+        raise Connection.DoesNotExist
+
+
 def lock_owner(owner: Any) -> None:
     """Until the end of the transaction: two requests of one user cannot save the same key, or the
     same name, at once."""

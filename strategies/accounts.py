@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
 
 from connections.balances import Purse, purses
 from connections.models import Connection, ConnectionTest, Credential
@@ -14,6 +15,7 @@ from connections.models import Connection, ConnectionTest, Credential
 from .models import StrategyConfig
 
 GOOD = (Connection.Status.CONNECTED, Connection.Status.WARNINGS)
+BESIDE = timedelta(hours=24)  # older than the newest test, another key's test says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,15 @@ def standing(
     """Of the account that pays for trades on `market`, without the strategy `but`. On a unified
     account the strategies of both markets take from the same money."""
     ids = list(connections_of(connection).values_list("pk", flat=True))
-    purse = _purse(ids, market)
-    markets = purse.markets if purse else (market,)
+    found = [purse for purse in _purses(ids) if market in purse.markets]
+    markets = {market}.union(*(purse.markets for purse in found))
     running = StrategyConfig.objects.enabled().filter(
         connection__in=ids, quote=quote, market__in=markets
     )
     others = running.exclude(pk=but) if but else running
     sums = others.aggregate(taken=Sum("worst_case"), others=Count("pk"))
-    balance = purse.total(quote) if purse else None
+    totals = (purse.total(quote) for purse in found)
+    balance = next((total for total in totals if total is not None), None)
     return Account(balance, sums["taken"] or Decimal(0), sums["others"])
 
 
@@ -81,13 +84,19 @@ def covers(strategy: StrategyConfig) -> bool:
     return whole <= account.balance
 
 
-def _purse(connections: list[UUID], market: str) -> Purse | None:
-    """As the newest good test of a key in use has read it."""
+def _purses(connections: list[UUID]) -> list[Purse]:
+    """As the newest good test of each key in use has read them, the newest first. One alone is not
+    enough: a key reads what it may trade, so of a unified account it may know spot alone."""
     good = ConnectionTest.objects.filter(
-        connection__in=connections,
-        credential__state=Credential.State.ACTIVE,
-        outcome__in=GOOD,
+        connection=OuterRef("pk"), credential__state=Credential.State.ACTIVE, outcome__in=GOOD
     )
-    newest = good.order_by("-finished_at").first()
-    found = purses(newest) if newest else []
-    return next((purse for purse in found if market in purse.markets), None)
+    newest = Subquery(good.order_by("-finished_at").values("pk")[:1])
+    each = Connection.objects.filter(pk__in=connections).values_list(newest)
+    tests = list(ConnectionTest.objects.filter(pk__in=each).order_by("-finished_at"))
+    return [
+        purse
+        for test in tests
+        if test.finished_at and tests[0].finished_at
+        if test.finished_at > tests[0].finished_at - BESIDE
+        for purse in purses(test)
+    ]

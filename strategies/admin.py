@@ -19,6 +19,7 @@ from connections.desk import Choice, FoundByConnection, SeenAdmin, SeenInline
 
 from . import limits, safety, services
 from .models import Pair, PairList, StrategyConfig, StrategyEvent
+from .presets import SETTINGS
 
 MOST_TO_ENABLE = 200  # each is looked at under the locks of its account
 MOST_TO_SWITCH_OFF = 1000
@@ -68,19 +69,9 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
         "connection",
         "state",
         "verdict",
-        "market",
-        "direction",
         "pairs_in_words",
         "at_worst",
-        "risk",
-        "margin_limit",
-        "leverage",
-        "first_order",
-        "refill_order",
-        "max_refills",
-        "take_profit",
-        "max_deals",
-        "recovery",
+        *SETTINGS,
         "version",
         "created_at",
     )

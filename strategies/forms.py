@@ -165,9 +165,8 @@ class StrategyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     @property
     def seen_version(self) -> int:
-        """That of the page that was sent; 0 is none."""
-        seen = self.cleaned_data["version"]
-        return int(seen) if seen.isdecimal() and len(seen) < 10 else 0
+        """0 is none."""
+        return seen_version(self.cleaned_data["version"]) or 0
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -198,6 +197,11 @@ class StrategyForm(forms.ModelForm):  # type: ignore[type-arg]
         field.error_messages |= MESSAGES
         field.required = name not in without_meaning(self.market, StrategyConfig.Recovery.OFF)
         field.widget.attrs |= {"inputmode": "decimal", "autocomplete": "off", "class": "num"}
+
+
+def seen_version(sent: str) -> int | None:
+    """The version that the page showed which was sent."""
+    return int(sent) if sent.isdecimal() and len(sent) < 10 else None
 
 
 def one_of(choices: Any, value: Any, otherwise: str) -> str:

@@ -19,6 +19,7 @@ Direction = Literal["long", "short"]
 
 MOST_REFILLS = 50
 HUNDRED = Decimal(100)
+UNCOUNTED = 21  # digits after the first: nobody counts those of a larger number
 ONE = Decimal(1)
 PRECISION = Context(
     prec=50, Emax=10**6, Emin=-(10**6), traps=[InvalidOperation, DivisionByZero, Overflow]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext, ngettext
 from connections.exchanges.problems import gettext_noop
 
 from . import ladder
-from .ladder import Fault
+from .ladder import Fault, Rung
 from .models import Pair, StrategyConfig
 from .presets import SETTINGS
 
@@ -32,6 +32,8 @@ RECOVERY_NEEDS = {
     StrategyConfig.Recovery.STOP_REFILLS: ("recovery_threshold",),
     StrategyConfig.Recovery.REDUCE: ("recovery_threshold", "recovery_close", "recovery_loss"),
 }
+MONEY = ("margin_limit", "first_order", "refill_order", "recovery_loss")
+MOST_MONEY = Decimal("1e15")  # SQLite keeps 15 digits, and rounds larger ones up
 ANY_PRICE = Decimal(1)  # sizes and funds do not depend on it
 
 
@@ -40,7 +42,7 @@ def faults(strategy: StrategyConfig, pairs: Collection[Pair]) -> list[Fault]:
     found = list(_out_of_range(strategy))
     wrong = {fault.setting for fault in found}
     found += [fault for fault in _beyond_fields(strategy, pairs) if fault.setting not in wrong]
-    if found:
+    if found := found or list(_too_large(strategy)):
         return found
     return [*_too_small(strategy, pairs), *_over_the_limit(strategy, pairs)]
 
@@ -52,13 +54,14 @@ def sentence(fault: Fault) -> str:
 
 
 def plain(value: Any) -> str:
-    """A number as people write it, with at most eight digits that count."""
+    """A number as people write it, with at most eight digits that count; the largest ones short,
+    since nobody counts their digits."""
     if not isinstance(value, Decimal):
         return str(value)
-    if not value:
-        return "0"
-    digits = max(2, 8 - max(0, value.adjusted() + 1))
-    text = f"{round(value, digits):f}"
+    if value.adjusted() >= ladder.UNCOUNTED:
+        return f"{value:.2E}"
+    digits = max(2, 8 - max(0, value.adjusted() + 1)) if value else 0
+    text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -88,6 +91,8 @@ def _beyond_fields(strategy: StrategyConfig, pairs: Collection[Pair]) -> Iterato
     for name in RECOVERY_NEEDS[StrategyConfig.Recovery(strategy.recovery)]:
         if getattr(strategy, name) is None:
             yield Fault(name, _("This Recovery Mode needs a number here."))
+        elif not getattr(strategy, name):
+            yield Fault(name, _("Enter a number above zero."))
     yield from _pairs(strategy, pairs)
 
 
@@ -107,40 +112,44 @@ def _pairs(strategy: StrategyConfig, pairs: Collection[Pair]) -> Iterator[Fault]
         yield Fault("pairs", text, (("pairs", ", ".join(others)),))
 
 
+def _too_large(strategy: StrategyConfig) -> Iterator[Fault]:
+    for name in MONEY:
+        if (getattr(strategy, name) or 0) > MOST_MONEY:
+            yield Fault(name, _("Enter %(most)s or less."), (("most", MOST_MONEY),))
+
+
 def _too_small(strategy: StrategyConfig, pairs: Collection[Pair]) -> Iterator[Fault]:
     """The smallest order of each kind against every pair; the first pair it is too small for."""
-    for name, numbers in (("first_order", (0,)), ("refill_order", _refills(strategy))):
+    rungs = ladder.build(strategy.ladder_settings, ANY_PRICE).rungs
+    for name, orders in (("first_order", rungs[:1]), ("refill_order", rungs[1:])):
         for pair in pairs:
-            if numbers and (fault := _below_minimum(strategy, pair, numbers)):
+            if orders and (fault := _below_minimum(pair, orders)):
                 yield Fault(name, *fault)
                 break
 
 
-def _refills(strategy: StrategyConfig) -> tuple[int, ...]:
-    """The first and the last: sizes grow or shrink all the way."""
-    return (1, strategy.max_refills) if strategy.max_refills else ()
-
-
 def _below_minimum(
-    strategy: StrategyConfig, pair: Pair, numbers: tuple[int, ...]
+    pair: Pair, orders: Sequence[Rung]
 ) -> tuple[str, tuple[tuple[str, object], ...]] | None:
-    settings = strategy.ladder_settings
-    sizes = [ladder.size(settings, number) for number in numbers]
-    cost, amount = pair.min_cost, pair.min_amount
-    facts = (("pair", pair.symbol), ("size", min(sizes)), ("quote", pair.quote))
-    if cost is not None and min(sizes) < cost:
+    """`orders` from an entry at `ANY_PRICE`. An order of less than one step cannot be placed."""
+    least, size = pair.min_cost, min(order.size for order in orders)
+    facts = (("pair", pair.symbol), ("quote", pair.quote))
+    if least is not None and size < least:
         text = _("%(pair)s takes orders of at least %(least)s %(quote)s; this makes %(size)s.")
-        return text, (*facts, ("least", cost))
-    if amount is None or not pair.last_price:
+        return text, (*facts, ("least", least), ("size", size))
+    amount = max(pair.min_amount or 0, pair.amount_step or 0)
+    if not amount or not pair.last_price:
         return None
-    rungs = ladder.build(settings, pair.last_price).rungs
-    least = max(amount * rungs[number].price for number in numbers)
-    if any(rungs[number].size < amount * rungs[number].price for number in numbers):
+    # Sizes and prices both change: the one that buys least may stand anywhere among them.
+    tightest = min(orders, key=lambda order: order.size / order.price)
+    least = amount * tightest.price * pair.last_price
+    if tightest.size < least:
         text = _(
             "%(pair)s takes orders of at least %(amount)s %(base)s, about %(least)s %(quote)s at "
             "the last price; this makes %(size)s."
         )
-        return text, (*facts, ("amount", amount), ("base", pair.base), ("least", least))
+        more = (("amount", amount), ("base", pair.base), ("least", least))
+        return text, (*facts, *more, ("size", tightest.size))
     return None
 
 

@@ -10,8 +10,10 @@ from typing import Any
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from connections.models import Connection
 from connections.presentation import Status
 
+from .ladder import UNCOUNTED
 from .models import StrategyConfig
 from .safety import suspended_for
 
@@ -133,6 +135,8 @@ CHOICES: dict[str, Any] = {
 def number(value: Decimal | int) -> str:
     """At most eight digits, but never fewer than stand before the point; no zeros at the end."""
     rounded = _rounded(Decimal(value), DIGITS)
+    if rounded.adjusted() >= UNCOUNTED:
+        return f"{rounded:.2E}"
     return _grouped(f"{rounded:.{_places(rounded)}f}")
 
 
@@ -151,12 +155,25 @@ def column(values: Sequence[Decimal]) -> list[str]:
     needed = max((_places(value) for value in rounded), default=0)
     sizes = [value.adjusted() for value in rounded if value]
     enough = max(IN_TABLES - 1 - max(sizes, default=0), 2 - min(sizes, default=0), 0)
-    return [_grouped(f"{value:.{min(needed, enough)}f}") for value in rounded]
+    return [
+        f"{value:.2E}"
+        if value.adjusted() >= UNCOUNTED
+        else _grouped(f"{value:.{min(needed, enough)}f}")
+        for value in rounded
+    ]
 
 
 def percents(values: Sequence[Decimal]) -> list[str]:
     """The same for moves, with their signs and two digits after the point."""
-    return [_grouped(f"{value:+.2f}") if abs(value) >= SMALLEST else "0.00" for value in values]
+    return [_percent(value) for value in values]
+
+
+def _percent(value: Decimal) -> str:
+    if abs(value) < SMALLEST:
+        return "0.00"
+    if value.adjusted() >= UNCOUNTED:
+        return f"{value:+.2E}".replace("-", MINUS)
+    return _grouped(f"{value:+.2f}")
 
 
 def plain(value: Any) -> str:
@@ -258,6 +275,9 @@ def _enabled(strategy: StrategyConfig) -> Status:
     if connection.paused_at:
         sentence = gettext("It is enabled, but you paused its connection, so it rests.")
         return Status(gettext("Connection paused"), "secondary", "pause", sentence)
+    if connection.status == Connection.Status.NEW:
+        sentence = gettext("It is enabled; the key it now uses has not been tested yet.")
+        return Status(gettext("Key not tested yet"), "yellow", "clock", sentence)
     if not connection.works:
         sentence = gettext("It is enabled, but the last test of its connection failed.")
         return Status(gettext("Connection fails"), "orange", "alert", sentence)

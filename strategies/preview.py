@@ -129,10 +129,11 @@ def _labelled(count: int) -> set[int]:
 def _bars(ladder: Ladder, money: _Scale, limit: Decimal | None) -> tuple[Bar, ...]:
     count = len(ladder.rungs)
     width = min(WIDEST_BAR, (RIGHT - LEFT) / count * 0.7)
-    factor = ladder.settings.deals / ladder.settings.leverage
+    deals, leverage = ladder.settings.deals, ladder.settings.leverage
     bars = []
     for rung in ladder.rungs:
-        total, before = rung.funds * factor, (rung.funds - rung.size) * factor
+        total = rung.margin * deals
+        before = total - rung.size * deals / leverage
         top, middle = money.at(float(total)), money.at(float(before))
         bars.append(
             Bar(

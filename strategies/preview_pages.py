@@ -149,8 +149,7 @@ def _preview(
 
 def _rows(built: Ladder, limit: Decimal) -> list[Row]:
     rungs = built.rungs
-    factor = built.settings.deals / built.settings.leverage
-    margins = [rung.funds * factor for rung in rungs]
+    margins = [rung.margin * built.settings.deals for rung in rungs]
     sign = 1 if built.settings.direction == "short" else -1
     columns = (
         column([rung.price for rung in rungs]),
@@ -206,7 +205,7 @@ def _liquidation(built: Ladder, rung: Rung) -> str:
     facts = {
         "leverage": plain(built.settings.leverage),
         "price": number(rung.price),
-        "away": number(rung.deviation.quantize(Decimal("0.01"))),
+        "away": percents([rung.deviation])[0].lstrip("+"),
     }
     left = built.settings.refills - rung.number
     if not left:

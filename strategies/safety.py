@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Q
 from django.urls import reverse
@@ -63,7 +62,7 @@ def verdict(
     chosen = list(strategy.pairs.all()) if pairs is None and strategy.pk else list(pairs or ())
     limits_set = Thresholds.current()
     reasons = [
-        *_of_connection(connection, now),
+        *_of_connection(connection, strategy.suspended_at, now),
         *_of_rights(connection, strategy.market, now),
         *_of_ip(connection, limits_set),
         *_of_settings(strategy, chosen),
@@ -103,19 +102,27 @@ def suspended_for(code: str, connection: Connection | None) -> str:
         "failed": gettext("The key stopped working."),
         "market_closed": gettext("The exchange says that this market's account is closed."),
         "no_trading": gettext("The key may not trade on this market any more."),
-        "account": gettext("The new key is of another account, whose balance is not enough."),
+        "account": gettext(
+            "Its key is of another account now, whose balance is not known to be enough."
+        ),
         "removed": gettext("Its connection was deleted."),
         SUSPENDED_FOR: gettext("Its key may have leaked, so nothing may use it."),
     }.get(code, gettext("Its key was not safe for it any more."))
 
 
-def _of_connection(connection: Connection, now: datetime) -> Iterator[Reason]:
+def _of_connection(
+    connection: Connection, suspended_at: datetime | None, now: datetime
+) -> Iterator[Reason]:
     link = connection.get_absolute_url()
     again = gettext("Test the connection, then enable the strategy.")
     if stops().hold(exchange=connection.exchange_id, owner=connection.owner_id):
         what = gettext("BackFuture has stopped using this key because of an incident.")
         todo = gettext("Delete the key at the exchange. Nothing runs on it until that is over.")
         yield Reason("stopped", what, todo, link)
+    if connection.exchange.paused:
+        what = gettext("Support has paused %(exchange)s: no key is tested there.")
+        todo = gettext("Wait until that ends. You need not do anything.")
+        yield Reason("exchange_paused", what % {"exchange": connection.exchange.name}, todo, link)
     if connection.paused_at:
         yield Reason("paused", gettext("The connection is paused."), gettext("Resume it."), link)
     if connection.status == Status.NEW or connection.tested_at is None:
@@ -132,6 +139,9 @@ def _of_connection(connection: Connection, now: datetime) -> Iterator[Reason]:
     elif not now - FRESH <= connection.tested_at <= now:
         what = gettext("The last test is older than 24 hours.")
         yield Reason("test_too_old", what, again, link)
+    elif suspended_at and connection.tested_at < suspended_at:
+        what = gettext("The last test is from before the strategy was suspended.")
+        yield Reason("test_before_suspension", what, again, link)
 
 
 def _of_rights(connection: Connection, market: str, now: datetime) -> Iterator[Reason]:
@@ -231,15 +241,18 @@ def _of_account(strategy: StrategyConfig, connection: Connection) -> Iterator[Re
 
 
 def _of_sharing(strategy: StrategyConfig, connection: Connection) -> Iterator[Reason]:
-    """A key for each strategy: one that is switched off, or taken, stops no other."""
+    """A key for each strategy: one that is switched off, or taken, stops no other. Those of other
+    people are not named."""
     keys = Credential.objects.active().filter(connection=connection).values("fingerprint")
-    same = Q(connection=connection) | Q(
-        connection__owner=connection.owner_id,
-        connection__credentials__fingerprint__in=keys,
-        connection__credentials__state=Credential.State.ACTIVE,
+    same = Connection.objects.filter(
+        credentials__fingerprint__in=keys, credentials__state=Credential.State.ACTIVE
     )
-    others: Any = StrategyConfig.objects.enabled().filter(same).exclude(pk=strategy.pk)
-    names = sorted(set(others.values_list("name", flat=True)))
+    running = StrategyConfig.objects.enabled().exclude(pk=strategy.pk)
+    others = running.filter(Q(connection=connection) | Q(connection__in=same))
+    owners = list(others.values_list("owner", "name").order_by("name"))
+    names = [name for owner, name in owners if owner == strategy.owner_id]
+    if len(names) < len(owners):
+        names.append(gettext("strategies of another person"))
     if names:
         what = gettext("The same key is used by: %(names)s.") % {"names": ", ".join(names)}
         todo = gettext("Use separate keys: add a connection with a key of its own.")

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from connections.models import Connection
-from connections.services import lock_owner
+from connections.services import lock, lock_owner
 
 from . import accounts, limits, safety
 from .ladder import Fault
@@ -66,13 +66,15 @@ def create(
     pairs: Collection[Pair],
     now: datetime,
 ) -> StrategyConfig:
-    """Saves a strategy, switched off. Raises Refused and NameTaken."""
+    """Saves a strategy, switched off. Raises Refused, NameTaken, OtherExchange, and
+    Connection.DoesNotExist where it was deleted meanwhile."""
     if connection.owner_id != owner.pk:
         raise OtherExchange
     strategy = StrategyConfig(owner=owner, connection=connection, created_at=now)
     _fill(strategy, name, settings, pairs)
     try:
         with transaction.atomic():
+            lock(connection)
             strategy.save(force_insert=True)
             strategy.pairs.set(pairs)
             _record(strategy, Kind.CREATED, owner, now, settings=snapshot(strategy, pairs))
@@ -93,8 +95,8 @@ def change(
     now: datetime,
 ) -> StrategyConfig:
     """Saves a new version; the same settings again make none. One that is enabled stays enabled,
-    so its new settings must be safe. Raises Refused, NameTaken, Outdated and NotSafe; nothing is
-    saved then."""
+    so its new settings must be safe; another name always is. Raises Refused, NameTaken, Outdated
+    and NotSafe; nothing is saved then."""
     try:
         with transaction.atomic():
             strategy = _locked(strategy)
@@ -105,7 +107,7 @@ def change(
             after = snapshot(strategy, pairs)
             if after == before:
                 return strategy
-            if strategy.enabled:
+            if strategy.enabled and before != {**after, "name": before["name"]}:
                 _must_be_safe(strategy, now, pairs)
             strategy.version += 1
             strategy.save()
@@ -117,11 +119,16 @@ def change(
         raise
 
 
-def enable(strategy: StrategyConfig, *, by: Any, now: datetime) -> None:
+def enable(
+    strategy: StrategyConfig, *, by: Any, now: datetime, seen_version: int | None = None
+) -> None:
     """Switches it on, also after a suspension. Raises NotSafe while its key is not proven safe for
-    it; the rules are asked here, with everything they look at kept still."""
+    it; the rules are asked here, with everything they look at kept still. Raises Outdated where
+    `seen_version`, that of the page it was decided on, is not what stands now."""
     with transaction.atomic():
         locked = _locked(strategy)
+        if seen_version not in (None, locked.version):
+            raise Outdated
         if not locked.enabled:
             _must_be_safe(locked, now)
             locked.enabled, locked.suspended_at, locked.suspended_for = True, None, ""
@@ -157,18 +164,22 @@ def suspend(
 
 def move(strategy: StrategyConfig, connection: Connection, *, by: Any, now: datetime) -> None:
     """To another connection of its owner at the same exchange, or at any where it has no pairs.
-    Raises OtherExchange, and StillEnabled: what runs is switched off first."""
-    with transaction.atomic():
-        locked = _locked(strategy)
-        if locked.enabled:
-            raise StillEnabled
-        elsewhere = locked.pairs.exclude(exchange=connection.exchange_id).exists()
-        if connection.owner_id != locked.owner_id or elsewhere:
-            raise OtherExchange
-        if locked.connection_id != connection.pk:
-            locked.connection = connection
-            locked.save()
-            _record(locked, Kind.MOVED, by, now, why=connection.name)
+    Raises OtherExchange, StillEnabled (what runs is switched off first), and
+    Connection.DoesNotExist where it was deleted meanwhile."""
+    try:
+        with transaction.atomic():
+            locked = _locked(strategy)
+            if locked.enabled:
+                raise StillEnabled
+            elsewhere = locked.pairs.exclude(exchange=connection.exchange_id).exists()
+            if connection.owner_id != locked.owner_id or elsewhere:
+                raise OtherExchange
+            if locked.connection_id != connection.pk:
+                locked.connection = connection
+                locked.save()
+                _record(locked, Kind.MOVED, by, now, why=connection.name)
+    except IntegrityError:
+        raise Connection.DoesNotExist from None
     strategy.refresh_from_db()
 
 

@@ -18,7 +18,7 @@ from connections.models import Connection
 from connections.views import View, own_page
 
 from . import pages, services
-from .forms import DeleteForm
+from .forms import DeleteForm, seen_version
 from .models import StrategyConfig
 
 
@@ -81,7 +81,11 @@ def enable(request: HttpRequest, pk: UUID) -> HttpResponse:
     if not confirmation.passes():
         return _detail(request, strategy, confirmation, asked=True)
     try:
-        services.enable(strategy, by=request.user, now=timezone.now())
+        seen = seen_version(request.POST.get("version", ""))
+        services.enable(strategy, by=request.user, now=timezone.now(), seen_version=seen)
+    except services.Outdated:
+        text = _("It was changed in another window meanwhile. Look at it, then enable it.")
+        messages.error(request, text)
     except services.NotSafe:
         messages.error(request, _("It was not enabled. What stands against it is listed below."))
     else:

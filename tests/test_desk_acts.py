@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from backfuture.accounts.models import User
 from connections import many
@@ -29,6 +30,7 @@ from connections.models import (
 )
 from strategies import services as strategies
 from strategies.models import StrategyConfig
+from strategies.presets import SETTINGS
 from tests import making, strategies_made
 from tests.many import keyed
 from tests.test_desk import helper
@@ -334,6 +336,12 @@ class TestStrategies:
         )
         text = act(desk, action, safe, path=STRATEGIES, select_across="1", why="x")
         assert "Nothing was done. Choose" in text
+
+    def test_its_page_shows_every_setting(self, desk: Client, safe: StrategyConfig) -> None:
+        page = reverse("admin:strategies_strategyconfig_change", args=[safe.pk])
+        text = making.say_why(desk, safe.owner).get(page).content.decode()
+        labels = [str(StrategyConfig._meta.get_field(name).verbose_name) for name in SETTINGS]
+        assert [label for label in labels if capfirst(label) not in text] == []
 
     def test_its_page_edits_nothing(self, desk: Client, safe: StrategyConfig) -> None:
         page = reverse("admin:strategies_strategyconfig_change", args=[safe.pk])

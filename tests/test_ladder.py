@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction as F
 from typing import Any
 
 import pytest
@@ -59,6 +60,10 @@ def ladders(draw: st.DrawFn) -> Ladder:
     return ladder.build(settings, draw(PRICES))
 
 
+def same(one: Decimal, other: F) -> bool:
+    return abs(F(one) - other) <= F(1, 10**20) * max(abs(other), F(1))
+
+
 def near(one: Decimal, other: Decimal) -> bool:
     return abs(one - other) <= CLOSE * max(abs(one), abs(other), D(1))
 
@@ -78,6 +83,15 @@ class TestByHand:
         made = ladder.build(STEEP, D(100))
         assert made.funds == 550
         assert made.rungs[-1].deviation == 85
+        assert [rung.price for rung in made.rungs] == [100, 99, 95, 79, 15]
+        assert [rung.funds for rung in made.rungs] == [100, 130, 190, 310, 550]
+        assert round(made.rungs[-1].average, 4) == D("28.2724")
+        assert round(made.rungs[-1].move, 2) == D("88.48")
+        assert round(made.rungs[-1].loss, 2) == D("-258.20")
+
+    def test_needed_move_at_each_level(self) -> None:
+        moves = [round(rung.move, 3) for rung in ladder.build(BY_HAND, D(100)).rungs]
+        assert moves == [D(each) for each in ("0", "0.503", "0.984", "1.503", "2.089", "2.771")]
 
     def test_sizes_one_by_one(self) -> None:
         sizes = [rung.size for rung in ladder.build(BY_HAND, D(100)).rungs]
@@ -106,6 +120,44 @@ class TestByHand:
     def test_high_leverage_is_liquidated_before_the_last_refill(self) -> None:
         assert ladder.build(BY_HAND, D(100)).liquidated_at is None
         assert ladder.build(replace(BY_HAND, leverage=D(50)), D(100)).liquidated_at is not None
+
+
+class TestAnotherWay:
+    """The formulas once more, as they are written in books, in fractions that are never rounded."""
+
+    @given(ladders())
+    def test_every_number_of_every_order(self, made: Ladder) -> None:
+        each, entry = made.settings, F(made.rungs[0].price)
+        fee, profit = F(each.fee) / 100, F(each.take_profit) / 100
+        side = 1 if each.direction == "long" else -1
+        sizes = [F(each.first)]
+        sizes += [F(each.refill) * F(each.volume_scale) ** k for k in range(each.refills)]
+        away, prices = F(0), [entry]
+        for k in range(each.refills):  # each step is the one before times the scale
+            away += F(each.step) * F(each.step_scale) ** k
+            prices.append(entry * (1 - side * away / 100))
+        spent = bought = F(0)
+        for k, rung in enumerate(made.rungs):
+            spent, bought = spent + sizes[k], bought + sizes[k] / prices[k]
+            average, worth = spent / bought, bought * prices[k]
+            even = average * (1 + side * fee) / (1 - side * fee)
+            loss = side * (worth - spent) - fee * (worth + spent)
+            assert same(rung.price, prices[k])
+            assert same(rung.size, sizes[k])
+            assert same(rung.funds, spent)
+            assert same(rung.average, average)
+            assert same(rung.even, even)
+            assert same(rung.target, even * (1 + side * profit))
+            assert same(rung.move + 100, even / prices[k] * 100)
+            assert same(rung.loss + rung.funds, loss + spent)
+        assert same(made.worst_case, sum(sizes) * each.deals / F(each.leverage))
+
+    @given(ladders())
+    def test_without_fees_it_is_what_the_average_alone_says(self, made: Ladder) -> None:
+        free = ladder.build(replace(made.settings, fee=D(0)), made.rungs[0].price)
+        for rung in free.rungs:
+            assert rung.even == rung.average
+            assert near(rung.move, (rung.average / rung.price - 1) * 100)
 
 
 class TestRefused:
@@ -225,3 +277,42 @@ class TestEveryLadder:
         assert other.rungs[-1].deviation >= made.rungs[-1].deviation
         assert other.worst_case == made.worst_case
         assert other.reserved <= other.worst_case
+
+    @given(ladders(), decimals("0.01", "2"))
+    def test_a_higher_fee_loses_more_and_is_further_from_even(
+        self, made: Ladder, more: Decimal
+    ) -> None:
+        dearer = ladder.build(
+            replace(made.settings, fee=made.settings.fee + more), made.rungs[0].price
+        )
+        for rung, other in zip(made.rungs, dearer.rungs, strict=True):
+            assert other.loss < rung.loss
+            assert abs(other.move) > abs(rung.move) or rung.move * other.move < 0
+        assert dearer.worst_case == made.worst_case
+
+    @given(ladders(), decimals("0.01", "49"))
+    def test_a_larger_profit_is_further_away(self, made: Ladder, more: Decimal) -> None:
+        greedier = replace(made.settings, take_profit=made.settings.take_profit + more)
+        other = ladder.build(greedier, made.rungs[0].price)
+        up = made.settings.direction == "long"
+        for rung, further in zip(made.rungs, other.rungs, strict=True):
+            assert (further.target > rung.target) is up
+        assert other.worst_case == made.worst_case
+
+    @given(ladders(), decimals("0.1", "100", 1))
+    def test_more_leverage_is_never_liquidated_later(self, made: Ladder, more: Decimal) -> None:
+        bolder = replace(made.settings, leverage=made.settings.leverage + more)
+        other = ladder.build(bolder, made.rungs[0].price)
+        assert other.worst_case < made.worst_case
+        if made.liquidated_at:
+            assert other.liquidated_at
+            assert other.liquidated_at.number <= made.liquidated_at.number
+
+    @given(ladders())
+    def test_placing_more_at_once_reserves_more(self, made: Ladder) -> None:
+        placed = [
+            ladder.build(replace(made.settings, at_once=count), made.rungs[0].price).reserved
+            for count in range(1, made.settings.refills + 1)
+        ]
+        assert placed == sorted(set(placed))
+        assert not placed or placed[-1] == made.worst_case

@@ -280,6 +280,13 @@ class TestAnotherAccount:
         with pytest.raises(NotThere):
             self.confirm(asked)
 
+    def test_deleted_while_the_exchange_was_asked_nothing_is_written(self, asked) -> None:
+        self.confirm(asked)
+        claimed = worker._claim(str(asked.tests.open().get().pk))
+        services.delete(Connection.objects.for_list().get(pk=asked.pk), by=asked.owner)
+        results.write(claimed, making.report(facts=OTHER))
+        assert told(Kind.KEY_SWITCHED) == []
+
     def test_third_account_is_asked_about_again(self, asked) -> None:
         self.confirm(asked)
         third = KeyFacts(making.GOOD, True, uid="44")

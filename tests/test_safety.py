@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from backfuture.accounts.models import User
 from connections.exchanges.base import KeyFacts, Permissions
-from connections.models import Connection, Thresholds
+from connections.models import Connection, Exchange, Thresholds
 from strategies import safety, services
 from strategies.models import StrategyConfig
 from tests import making
@@ -123,6 +123,22 @@ def test_a_paused_connection(connection: Connection) -> None:
     assert codes(strategy) == ["paused"]
 
 
+def test_an_exchange_that_support_has_paused(connection: Connection) -> None:
+    strategy = made.strategy(connection)
+    Exchange.objects.filter(pk=connection.exchange_id).update(paused=True)
+    assert codes(strategy) == ["exchange_paused"]
+
+
+def test_a_suspended_one_needs_a_test_from_after_that(connection: Connection) -> None:
+    strategy = made.enabled(connection)
+    services.suspend(strategy, "withdraw", timezone.now())
+    assert codes(strategy) == ["test_before_suspension"]
+    making.asked_again(connection)
+    facts = KeyFacts(made.BOTH, True, uid="42")
+    making.finish(connection, making.report(facts=facts, **made.holding("1000")))
+    assert codes(strategy) == []
+
+
 def test_a_strategy_without_a_connection(connection: Connection) -> None:
     strategy = made.strategy(connection)
     from connections import services as connection_services
@@ -152,6 +168,15 @@ class TestSharedKeys:
         other.credentials.update(fingerprint=key)
         verdict = safety.verdict(made.strategy(other, "Second"), now=timezone.now())
         assert [each.code for each in verdict.warnings] == ["key_shared"]
+
+    def test_those_of_another_person_are_not_named(
+        self, connection: Connection, stranger: User
+    ) -> None:
+        theirs = made.tested(stranger, "Theirs", uid="43")
+        made.enabled(theirs, "Secret name", limit=100)
+        theirs.credentials.update(fingerprint=connection.credentials.get().fingerprint)
+        (warning,) = safety.verdict(made.strategy(connection), now=timezone.now()).warnings
+        assert "used by: strategies of another person." in warning.what
 
     def test_what_is_switched_off_shares_nothing(self, connection: Connection) -> None:
         made.strategy(connection, "First")
@@ -214,6 +239,30 @@ class TestTheAccount:
         made.enabled(connection, "Spot", limit=500)
         futures = made.strategy(connection, "Futures", market="futures", limit=700)
         assert codes(futures) == ["balance"]
+
+    @pytest.mark.parametrize("last", ["Spot alone", "Both"])
+    def test_of_a_unified_account_one_key_may_know_spot_alone(
+        self, trader: User, last: str
+    ) -> None:
+        """The other key's test says that futures are paid from the same money."""
+        alone = {"may": Permissions(True, True, False, False, False, False)}
+        keys = [("Spot alone", alone), ("Both", {})]
+        found = {
+            name: made.tested(trader, name, **facts)
+            for name, facts in sorted(keys, key=lambda key: key[0] == last)
+        }
+        test = found["Spot alone"].tests.get()
+        test.balances_of[0]["markets"] = test.balances[0]["markets"] = ["spot"]
+        test.save()
+        made.enabled(found["Both"], "Futures", market="futures", limit=600)
+        assert codes(made.strategy(found["Spot alone"], "Spot", limit=600)) == ["balance"]
+        assert codes(made.strategy(found["Both"], "More", market="futures", limit=300)) == []
+
+    def test_what_another_key_read_days_ago_is_not_believed(self, trader: User) -> None:
+        old, new = made.tested(trader, "Old"), made.tested(trader, "New")
+        old.tests.update(finished_at=timezone.now() - timedelta(hours=25))
+        new.tests.update(balances_of=[], balances=[])
+        assert codes(made.strategy(new)) == ["balance_unknown"]
 
     def test_a_balance_nobody_read_is_not_guessed(self, trader: User) -> None:
         connection = made.tested(trader)

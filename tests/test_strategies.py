@@ -20,6 +20,7 @@ from strategies.models import StrategyConfig, StrategyEvent
 from strategies.presets import PRESETS, SETTINGS
 from tests import making
 from tests import strategies_made as made
+from tests.test_notice_making import AT_ONCE
 
 Kind = StrategyEvent.Kind
 NO_TRADING = Permissions(True, False, False, False, False, False)
@@ -94,6 +95,10 @@ class TestSettings:
             ({"refill_step": Decimal(30)}, "refill_step"),
             ({"recovery": "reduce", "recovery_close": None}, "recovery_close"),
             ({"recovery_threshold": None}, "recovery_threshold"),
+            (
+                {"recovery": "reduce", "recovery_close": Decimal(25), "recovery_loss": Decimal(0)},
+                "recovery_loss",
+            ),
             ({"max_deals": 0}, "max_deals"),
         ],
     )
@@ -127,6 +132,52 @@ class TestSettings:
         with pytest.raises(services.Refused) as caught:
             made.strategy(connection, "Too small", pairs=[large])
         assert "500 USDT" in limits.sentence(caught.value.faults[0])
+
+    @pytest.mark.parametrize(
+        ("first", "count", "volume", "step", "scale"),
+        [("0.001", 9, "0.9", "1", "1.4"), ("0.0001", 12, "0.95", "2", "1.2")],
+    )
+    def test_the_refill_that_buys_least_is_neither_the_first_nor_the_last(
+        self, first: str, count: int, volume: str, step: str, scale: str
+    ) -> None:
+        """Sizes shrink, and prices fall faster and faster."""
+        shape = {"volume_scale": volume, "refill_step": step, "step_scale": scale}
+        strategy = StrategyConfig(
+            **made.settings(limit=10_000, risk="custom", max_refills=count)
+            | {name: Decimal(value) for name, value in shape.items()}
+            | {"first_order": Decimal(100), "refill_order": Decimal(100)}
+        )
+        rungs = ladder.build(strategy.ladder_settings, Decimal(50)).rungs
+        bought = [rung.size / rung.price for rung in rungs]
+        least = min(bought)
+        assert least < min(bought[1], bought[-1])
+        pair = made_up("spot")
+        pair.last_price, pair.min_amount = Decimal(50), least
+        assert limits.faults(strategy, [pair]) == []
+        pair.min_amount = least * Decimal("1.0001")
+        assert [fault.setting for fault in limits.faults(strategy, [pair])] == ["refill_order"]
+
+    def test_an_order_is_one_step_at_least(self, connection: Connection) -> None:
+        coarse = made.pair("BTC/USDT", amount_step=Decimal(1), last_price=Decimal(50_000))
+        with pytest.raises(services.Refused) as caught:
+            made.strategy(connection, pairs=[coarse])
+        assert "at least 1 BTC" in limits.sentence(caught.value.faults[0])
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"max_refills": 50, "volume_scale": Decimal(10), "step_scale": Decimal(1)},
+            {"max_refills": 50, "step_scale": Decimal(10)},
+            {"margin_limit": Decimal("9999999999999999")},
+            {"first_order": Decimal("9999999999999999.999999999999")},
+        ],
+    )
+    def test_the_largest_numbers_are_refused_in_words(
+        self, connection: Connection, changed: dict[str, Any]
+    ) -> None:
+        with pytest.raises(services.Refused) as caught:
+            made.strategy(connection, **changed)
+        assert all(0 < len(limits.sentence(fault)) < 400 for fault in caught.value.faults)
 
     def test_pairs_of_another_exchange_are_not_taken(self, connection: Connection) -> None:
         with pytest.raises(services.OtherExchange):
@@ -177,6 +228,13 @@ class TestVersions:
         strategy.refresh_from_db()
         assert (strategy.version, strategy.enabled) == (1, True)
         assert change(strategy, **made.settings(limit=900)).enabled
+
+    def test_another_name_is_safe_whatever_its_key_is(self, connection: Connection) -> None:
+        strategy = made.enabled(connection)
+        Connection.objects.update(status="failed", problem="unavailable")
+        assert change(strategy, name="Renamed").version == 2
+        with pytest.raises(services.NotSafe):
+            change(strategy, seen_version=2, name="Renamed", fee=Decimal("0.2"))
 
     def test_one_that_is_off_may_wait_for_funds(self, connection: Connection) -> None:
         strategy = made.strategy(connection)
@@ -279,6 +337,23 @@ class TestSuspension:
         assert strategy.enabled is stays
         assert strategy.suspended_for == ("" if stays else "account")
 
+    @pytest.mark.parametrize(("limit", "stays"), [(400, True), (600, False)])
+    def test_when_going_back_leads_to_an_account_with_too_little_left(
+        self, connection: Connection, limit: int, stays: bool
+    ) -> None:
+        """Another strategy was enabled there meanwhile."""
+        strategy, owner = made.enabled(connection), connection.owner
+        found = making.report(facts=KeyFacts(made.BOTH, True, uid="7"), **made.holding("1000"))
+        replacing.replace_key(connection, by=owner, credentials=making.credentials())
+        making.finish(connection, found)
+        replacing.confirm_account(connection, by=owner, uid="7")
+        making.finish(connection, found)
+        made.enabled(made.tested(owner, "Beside"), "Meanwhile", limit=limit)
+        replacing.go_back(connection, by=owner, now=timezone.now())
+        strategy.refresh_from_db()
+        assert Connection.objects.get(pk=connection.pk).uid == "42"
+        assert (strategy.enabled, strategy.suspended_for) == (stays, "" if stays else "account")
+
     def test_when_the_connection_is_removed(self, connection: Connection) -> None:
         strategy = made.enabled(connection)
         connection_services.delete(connection, by=connection.owner)
@@ -337,3 +412,18 @@ def test_a_strategy_is_moved_within_its_exchange(connection: Connection, trader:
     elsewhere = made.tested(trader, "KuCoin", exchange="kucoin", uid="9")
     with pytest.raises(services.OtherExchange):
         services.move(strategy, elsewhere, by=trader, now=timezone.now())
+
+
+@AT_ONCE
+def test_what_is_deleted_meanwhile_takes_no_strategy(trader: User) -> None:
+    connection, other = made.tested(trader), made.tested(trader, "Other")
+    strategy = made.strategy(connection)
+    gone = Connection.objects.get(pk=other.pk)
+    connection_services.delete(other, by=trader)
+    with pytest.raises(Connection.DoesNotExist):
+        services.move(strategy, gone, by=trader, now=timezone.now())
+    with pytest.raises(Connection.DoesNotExist):
+        made.strategy(gone, "New")
+    strategy.refresh_from_db()
+    assert strategy.connection == connection
+    assert history(strategy) == ["created"]

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from decimal import Decimal
 from html import unescape
+from time import process_time
 from typing import Any
 
 import pytest
@@ -111,6 +112,7 @@ class TestList:
             ({"enabled": True}, {}, "Enabled"),
             ({"enabled": True}, {"paused_at": timezone.now()}, "Connection paused"),
             ({"enabled": True}, {"status": "failed", "problem": "unavailable"}, "Connection fails"),
+            ({"enabled": True}, {"status": "new"}, "Key not tested yet"),
             ({"suspended_at": timezone.now(), "suspended_for": "expired"}, {}, "Suspended"),
             ({"connection": None}, {}, "Without a connection"),
         ],
@@ -279,6 +281,16 @@ class TestForm:
             ({"first_order": ""}, "Enter a number."),
             ({"first_order": "NaN"}, "a point before the decimals"),
             ({"first_order": "9" * 40}, "That number is too l"),
+            ({"first_order": "1e400"}, "That number is too l"),
+            ({"first_order": "1e-400"}, "That number is too l"),
+            ({"first_order": " "}, "Enter a number."),
+            ({"margin_limit": "Infinity"}, "a point before the decimals"),
+            ({"margin_limit": "9999999999999999"}, "Enter 1000000000000000 or less."),
+            (
+                {"max_refills": "50", "refill_step": "1", "step_scale": "1", "volume_scale": "10"},
+                "this takes 4.04E+50 USDT",
+            ),
+            ({"max_refills": "50", "step_scale": "10"}, "a price cannot fall by 100 % or more"),
             ({"first_order": "-1"}, "Enter 0 or more"),
             ({"first_order": "0"}, "Enter a number above zero."),
             ({"first_order": "0.1"}, "takes orders of at least 5 USDT"),
@@ -332,6 +344,13 @@ class TestForm:
         foreign = str(pair("BTC/USDT", exchange="kucoin").pk)
         text = page(browser.post(new(main), {**form, "pairs": [foreign]}))
         assert "not listed here any more" in text
+
+    def test_connection_deleted_while_the_form_was_open_is_not_found(
+        self, browser: Client, trader: User, main: Connection, form: dict[str, Any]
+    ) -> None:
+        places = [new(main), new(main, "preview_new")]
+        connection_services.delete(main, by=trader)
+        assert [browser.post(place, form).status_code for place in places] == [404, 404]
 
     def test_what_is_typed_is_never_markup(
         self, browser: Client, main: Connection, form: dict[str, Any]
@@ -465,6 +484,23 @@ class TestPairs:
     ) -> None:
         self.search(browser, main, q=q, market="nonsense", pairs=["x", "-1", "9" * 50])
 
+    def test_among_five_thousand_it_is_answered_in_a_tenth_of_a_second(
+        self, browser: Client, main: Connection, btc: Pair
+    ) -> None:
+        Pair.objects.bulk_create(
+            Pair(exchange_id="mexc", market="spot", symbol=f"T{n}/USDT", base=f"T{n}", quote="USDT")
+            for n in range(5000)
+        )
+        took = []
+        for text in ("", "btc", "t49 usdt", "no such pair", "usdt"):
+            times = []
+            for _ in range(5):
+                began = process_time()  # of our own alone, whatever else the machine does
+                self.search(browser, main, q=text, market="spot", pairs=[btc.pk])
+                times.append(process_time() - began)
+            took.append(min(times))
+        assert max(took) < 0.1, took
+
     def test_nothing_found_is_said(self, browser: Client, main: Connection, btc: Pair) -> None:
         PairList.objects.create(exchange_id="mexc", market="spot", refreshed_at=timezone.now())
         assert "No other pair is named “zzz”" in self.search(browser, main, q="zzz", market="spot")
@@ -594,6 +630,30 @@ class TestGate:
         text = page(browser.get(answer.url))
         assert "It is enabled" in text
         assert "Switch off" in text
+
+    def test_what_was_changed_in_another_window_is_looked_at_first(
+        self, browser: Client, strategy: StrategyConfig
+    ) -> None:
+        seen = re.search(r'name="version" value="(\d+)"', page(browser.get(url(strategy))))
+        assert seen
+        wished = {**settings(strategy), "fee": Decimal("0.2"), "risk": "custom"}
+        pairs, now = list(strategy.pairs.all()), timezone.now()
+        services.change(
+            strategy,
+            by=strategy.owner,
+            name="Ladder",
+            settings=wished,
+            pairs=pairs,
+            seen_version=1,
+            now=now,
+        )
+        answer = browser.post(url(strategy, "enable"), {"version": seen[1]}, follow=True)
+        assert "It was changed in another window meanwhile" in page(answer)
+        assert not StrategyConfig.objects.get().enabled
+        for nonsense in ("", "x", "-1", "9" * 30):
+            browser.post(url(strategy, "enable"), {"version": nonsense})
+            assert StrategyConfig.objects.get().enabled
+            services.disable(strategy, by=strategy.owner, now=now)
 
     def test_owner_confirms_that_it_is_them(self, trader: User, strategy: StrategyConfig) -> None:
         late = making.sign_in(Client(), trader, age=6 * 60)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from backfuture.accounts.models import User
-from connections import results, worker
+from connections import replacing, results, worker
 from connections import services as connection_services
 from connections.exchanges.base import KeyFacts, Permissions
 from connections.models import Connection, ConnectionTest
@@ -122,33 +124,102 @@ def test_enable_against_deleting_the_connection_ends_without_both(trader: User, 
     assert (strategy.enabled, strategy.connection_id) == (False, None)
 
 
-def test_the_rules_are_asked_with_everything_kept_still(trader: User, monkeypatch: Any) -> None:
-    """A test that ends while the rules are asked waits until the strategy is enabled, and then
-    suspends it."""
+def confirmed(connection: Connection, uid: str) -> Callable[[], None]:
+    """Writes the test of a new key of another account, which its owner wants all the same."""
+    owner = connection.owner
+    found = making.report(facts=KeyFacts(made.BOTH, True, uid=uid), **made.holding("1000"))
+    replacing.replace_key(connection, by=owner, credentials=making.credentials())
+    making.finish(connection, found)
+    replacing.confirm_account(connection, by=owner, uid=uid)
+    claimed = worker._claim(str(connection.tests.open().get().pk))
+    assert claimed is not None
+    return lambda: results.write(claimed, found)
+
+
+@pytest.mark.parametrize("_", ROUNDS)
+def test_a_new_key_of_another_account_and_an_enable_there_never_exceed_it(
+    trader: User, _: int
+) -> None:
+    moving, there = made.tested(trader, "Moves"), made.tested(trader, "There", uid="43")
+    made.enabled(moving, "Runs", limit=600)
+    waits = made.strategy(there, "Waits", limit=600)
+    at_once(enabling(waits), confirmed(moving, "43"))
+    moving.refresh_from_db()
+    assert moving.uid == "43"
+    assert 0 < taken() <= 1000
+
+
+@pytest.mark.parametrize("_", ROUNDS)
+def test_going_back_and_an_enable_there_never_exceed_the_account(trader: User, _: int) -> None:
+    moved, there = made.tested(trader, "Moves"), made.tested(trader, "There")
+    made.enabled(moved, "Runs", limit=600)
+    waits = made.strategy(there, "Waits", limit=600)
+    confirmed(moved, "43")()
+    stale = Connection.objects.for_list().get(pk=moved.pk)
+    back = partial(replacing.go_back, stale, by=trader, now=timezone.now())
+    at_once(enabling(waits), back)
+    moved.refresh_from_db()
+    assert moved.uid == "42"
+    assert 0 < taken() <= 1000
+
+
+@pytest.mark.parametrize("_", ROUNDS)
+def test_two_keys_that_change_places_do_not_wait_for_each_other(trader: User, _: int) -> None:
+    one, other = made.tested(trader, "One"), made.tested(trader, "Other", uid="43")
+    for connection in (one, other):
+        made.enabled(connection, connection.name, limit=600)
+    at_once(confirmed(one, "43"), confirmed(other, "42"))
+    uids = Connection.objects.order_by("name").values_list("uid", flat=True)
+    assert list(uids) == ["43", "42"]
+    for uid in uids:
+        on_it = StrategyConfig.objects.enabled().filter(connection__uid=uid)
+        assert (on_it.aggregate(taken=Sum("worst_case"))["taken"] or 0) <= 1000
+
+
+def test_a_test_waits_while_the_rules_are_asked(trader: User, monkeypatch: Any) -> None:
+    """One that ends meanwhile suspends the strategy as soon as it is enabled."""
     connection = made.tested(trader)
     strategy = made.strategy(connection)
     making.asked_again(connection)
     claimed = worker._claim(str(connection.tests.open().get().pk))
     assert claimed is not None
     report = making.report("refused", facts=UNSAFE["refused"])
-    asked, verdict = [], safety.verdict
+    waits_while_enabling(strategy, lambda: results.write(claimed, report), monkeypatch)
+    strategy.refresh_from_db()
+    assert (strategy.enabled, strategy.suspended_for) == (False, "withdraw")
+
+
+def test_a_move_to_the_account_waits_while_the_rules_are_asked(
+    trader: User, monkeypatch: Any
+) -> None:
+    moving, there = made.tested(trader, "Moves"), made.tested(trader, "There", uid="43")
+    running = made.enabled(moving, "Runs", limit=600)
+    waits = made.strategy(there, "Waits", limit=600)
+    waits_while_enabling(waits, confirmed(moving, "43"), monkeypatch)
+    running.refresh_from_db()
+    assert (running.enabled, running.suspended_for) == (False, "account")
+
+
+def waits_while_enabling(
+    strategy: StrategyConfig, work: Callable[[], object], monkeypatch: Any
+) -> None:
+    """`work` is begun while the rules are asked, and cannot go on before the strategy is on."""
+    begun: list[Thread] = []
+    verdict = safety.verdict
+
+    def working() -> None:
+        work()
+        database.close()
 
     def slow(*given: Any, **named: Any) -> Any:
-        from threading import Thread
-
-        def write() -> None:
-            results.write(claimed, report)
-            database.close()
-
         said = verdict(*given, **named)
-        asked.append(Thread(target=write))
-        asked[0].start()
-        asked[0].join(0.5)
-        assert asked[0].is_alive()
+        begun.append(Thread(target=working))
+        begun[0].start()
+        begun[0].join(0.5)
+        assert begun[0].is_alive()
         return said
 
     monkeypatch.setattr(safety, "verdict", slow)
     assert enabling(strategy)() == "enabled"
-    asked[0].join(20)
-    strategy.refresh_from_db()
-    assert (strategy.enabled, strategy.suspended_for) == (False, "withdraw")
+    begun[0].join(20)
+    assert not begun[0].is_alive()
