@@ -33,7 +33,8 @@ SERVICES := DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/po
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test test-services test-browser test-faults lint types audit requirements \
-	bench-start bench-inspect bench-admin bench-audit bench-sweep clean venv packages dev-packages
+	bench-start bench-inspect bench-admin bench-audit bench-pairs bench-sweep \
+	clean venv packages dev-packages
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -98,6 +99,9 @@ bench-audit: dev-packages ## an audit of 10 k, 100 k and 1 M connections (Postgr
 
 bench-admin: dev-packages ## the support desk over 1 M connections and 10 M tests
 	@$(SERVICES) $(PY) -m tests.bench_admin
+
+bench-pairs: dev-packages ## the search for pairs among 5,000 (PostgreSQL, SQLite)
+	@$(SERVICES) $(PY) -m tests.bench_pairs
 
 bench-sweep: dev-packages ## 10,000 scheduled tests, and a user's own beside them
 	@$(SERVICES) $(PY) -m tests.bench_sweep
