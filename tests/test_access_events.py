@@ -26,6 +26,7 @@ from connections.exchanges.base import KeyFacts
 from connections.models import AccessEvent, Connection, Exchange
 from tests import making
 
+TABLE = "connections_accessevent"
 PASSWORD = "a long enough password"
 NEW_PASSWORD = "seven crimson otters juggle"
 LINK = re.compile(r"https?://testserver(/\S+)")
@@ -211,6 +212,10 @@ ACTS: dict[str, tuple[Callable[[Scene], Any], Kind, str, str]] = {
         lambda s: by_staff(s, paused="on"),
         *(Kind.PAUSED, STAFF, "ticket 4711"),
     ),
+    "resume by staff": (
+        lambda s: (by_staff(s, paused="on"), by_staff(s, **{"initial-paused": "True"})),
+        *(Kind.RESUMED, STAFF, "ticket 4711"),
+    ),
     "notes by staff": (
         lambda s: by_staff(s, notes="Called him"),
         *(Kind.STAFF_ACTED, STAFF, "notes changed: ticket 4711"),
@@ -346,12 +351,17 @@ class TestWrittenOnce:
             "UPDATE connections_accessevent SET owner_id = (SELECT max(id) FROM accounts_user)",
             "UPDATE connections_accessevent SET ip = NULL, why = 'else'",
             "DELETE FROM connections_accessevent",
+            "TRUNCATE connections_accessevent",
+            "TRUNCATE connections_connection CASCADE",
         ],
     )
     def test_postgresql_refuses(self, event: AccessEvent, staff: User, sql: str) -> None:
         before = list(AccessEvent.objects.values())
         with pytest.raises(DatabaseError, match="kept"), transaction.atomic():
-            database.cursor().execute(sql)
+            cursor = database.cursor()
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else it is refused for what waits
+            cursor.execute(f"ALTER TABLE {TABLE} ENABLE TRIGGER access_events_are_not_emptied")
+            cursor.execute(sql)
         assert list(AccessEvent.objects.values()) == before
 
     def test_row_that_it_is_about_may_go(self, event: AccessEvent) -> None:
