@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
-from . import connection_page, diagnostics, looks, marks, services, tasks
+from . import connection_page, desk, diagnostics, looks, marks, services, tasks
 from .connection_actions import ConnectionActions, WhyForm
 from .connection_filters import FILTERS
 from .desk import FoundByConnection, ReadOnlyAdmin
@@ -48,6 +48,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["paused"].initial = self.instance.paused_at is not None
+        desk.changes_are_of_what_was_shown(self)
 
     def clean_name(self) -> str:
         name = clean_name(str(self.cleaned_data["name"]))
@@ -169,15 +170,14 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
         """A pause drops the test under way, and its end asks for a new one."""
         why = looks.reason(request, obj.owner_id)
-        wants, is_paused = form.cleaned_data.get("paused"), obj.paused_at is not None
         if self.has_pause_permission(request):
-            if "name" in form.changed_data:
+            if _altered(form, "name"):
                 services.rename(obj, obj.name, by=request.user, why=why)
-            if wants and not is_paused:
+            if "paused" in form.changed_data and form.cleaned_data["paused"]:
                 services.pause(obj, by=request.user, why=why)
-            elif is_paused and not wants:
+            elif "paused" in form.changed_data:
                 tasks.wake(services.resume(obj, by=request.user, why=why))
-        if "notes" in form.changed_data:
+        if _altered(form, "notes"):
             Connection.objects.filter(pk=obj.pk).update(notes=obj.notes)
             looks.acted(request, "notes changed", [obj])
 
@@ -235,6 +235,11 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
         key = _key(connection)
         same = Credential.objects.in_use().filter(fingerprint=key.fingerprint if key else "")
         return marks.yes_no(same.exclude(connection=connection).exists(), good=False)
+
+
+def _altered(form: Any, name: str) -> bool:
+    """By this person, and not by somebody else to the same meanwhile."""
+    return name in form.changed_data and form.cleaned_data[name] != form.initial[name]
 
 
 def _number(rows: Any) -> Any:

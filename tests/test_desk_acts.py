@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from backfuture.accounts.models import User
-from connections import many
+from connections import many, services
 from connections.models import (
     AccessEvent,
     Connection,
@@ -288,6 +288,47 @@ class TestPage:
         exported = browser.post("/accounts/export/").content.decode()
         assert "Rang twice~q~" in exported
         assert events("staff_acted") == [("trader@example.com", "notes changed: ticket 4711")]
+
+
+class TestPageThatIsOld:
+    """What it shows was changed by somebody else while it was open."""
+
+    @pytest.fixture
+    def shown(self, desk: Client, trader: User, connection: Connection) -> dict[str, str]:
+        """The form as a browser sends it."""
+        page = reverse("admin:connections_connection_change", args=[connection.pk])
+        text = desk.get(page).content.decode()
+        fields = ("name", "initial-name", "notes", "initial-notes", "initial-paused")
+        assert all(f'name="{name}"' in text for name in fields)
+        bound = desk.get(page).context["adminform"].form
+        name, notes = bound.initial["name"], bound.initial["notes"]
+        return {
+            **{"name": name, "initial-name": name, "notes": notes, "initial-notes": notes},
+            "initial-paused": str(bound.fields["paused"].initial),
+        }
+
+    def test_neither_resumes_nor_renames(
+        self, desk: Client, trader: User, connection: Connection, shown: dict[str, str]
+    ) -> None:
+        services.pause(connection, by=trader)
+        services.rename(connection, "Mine", by=trader)
+        page = reverse("admin:connections_connection_change", args=[connection.pk])
+        assert desk.post(page, {**shown, "notes": "Called"}).status_code == 302
+        row = Connection.objects.get()
+        assert (row.name, row.notes) == ("Mine", "Called")
+        assert row.paused_at is not None
+        assert not events("resumed") and len(events("renamed")) == 1
+
+    def test_new_one_resumes(
+        self, desk: Client, trader: User, connection: Connection, shown: dict[str, str]
+    ) -> None:
+        services.pause(connection, by=trader)
+        making.age(connection, minutes=1)
+        page = reverse("admin:connections_connection_change", args=[connection.pk])
+        desk.post(page, {**shown, "initial-paused": "True"})
+        assert Connection.objects.get().paused_at is None
+        test = connection.tests.open().get()
+        assert (test.reason, test.requested_by.email) == ("staff", "staff@example.com")
 
 
 class TestStrategies:
