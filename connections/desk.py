@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.admin import ShowFacets, SimpleListFilter
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -40,6 +41,8 @@ class DeskAdmin(ModelAdmin):  # type: ignore[type-arg]
         known = {name for _do, name, _label in self._get_base_actions()}
         if (asked & known) - set(self.get_actions(request)):
             raise PermissionDenied
+        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            self.opts.pk.to_python(chosen)  # what can be no row is not found (accounts/desk.py)
         return super().changelist_view(request, extra_context)
 
 

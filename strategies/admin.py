@@ -17,7 +17,7 @@ from connections import looks, marks
 from connections.connection_actions import WhyForm, said_why
 from connections.desk import Choice, FoundByConnection, SeenAdmin, SeenInline
 
-from . import limits, safety, services
+from . import limits, pair_lists, safety, services
 from .models import Pair, PairList, StrategyConfig, StrategyEvent
 
 MOST_TO_ENABLE = 200  # each is looked at under the locks of its account
@@ -196,6 +196,41 @@ class PairAdmin(SeenAdmin):
 
 @admin.register(PairList)
 class PairListAdmin(SeenAdmin):
-    list_display = ("exchange", "market", "refreshed_at", "asked_at", "problem")
+    action_form = WhyForm
+    actions = ("believe_shorter",)
+    list_display = ("exchange", "market", "refreshed_at", "asked_at", "trouble")
     list_filter = ("exchange", "market")
     list_select_related = ("exchange",)
+    fields = readonly_fields = (*list_display, "failures")
+
+    def has_believe_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("strategies.change_pairlist")
+
+    @admin.display(description=_("problem"))
+    def trouble(self, row: PairList) -> str:
+        return pair_lists.trouble(row.problem, row.exchange_id) or marks.NOTHING
+
+    @admin.action(
+        description=_("Accept the next list, though it is much shorter"), permissions=["believe"]
+    )
+    def believe_shorter(self, request: HttpRequest, queryset: QuerySet[PairList]) -> None:
+        """Once, when the exchange itself says that it trades so few: strategies on the pairs that
+        go are suspended."""
+        if not (why := said_why(request)):
+            said = gettext("Nothing was done. Say why, in the field beside the action.")
+            self.message_user(request, said, messages.WARNING)
+            return
+        done = pair_lists.believe_shorter(queryset, by=request.user, why=why)
+        text = ngettext(
+            "%(n)d list is asked for again, and may be shorter this once.",
+            "%(n)d lists are asked for again, and may be shorter this once.",
+            done,
+        ) % {"n": done}
+        if left := len(queryset) - done:
+            others = ngettext(
+                "%(n)d was not refused for being too short.",
+                "%(n)d were not refused for being too short.",
+                left,
+            )
+            text += " " + others % {"n": left}
+        self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)

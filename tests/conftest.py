@@ -29,7 +29,9 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     events (connections/migrations/0003): switched off here, and on where it is tested."""
     with django_db_blocker.unblock():
         if database.vendor == "postgresql":
-            sql = "ALTER TABLE connections_accessevent DISABLE TRIGGER access_events_are_not_emptied"
+            sql = (
+                "ALTER TABLE connections_accessevent DISABLE TRIGGER access_events_are_not_emptied"
+            )
             database.cursor().execute(sql)
 
 

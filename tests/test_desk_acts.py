@@ -303,7 +303,10 @@ class TestPageThatIsOld:
         bound = desk.get(page).context["adminform"].form
         name, notes = bound.initial["name"], bound.initial["notes"]
         return {
-            **{"name": name, "initial-name": name, "notes": notes, "initial-notes": notes},
+            "name": name,
+            "initial-name": name,
+            "notes": notes,
+            "initial-notes": notes,
             "initial-paused": str(bound.fields["paused"].initial),
         }
 
