@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -133,7 +134,9 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             if strategy.enabled:
                 continue
             try:
-                services.enable(strategy, by=request.user, now=timezone.now())
+                with transaction.atomic():
+                    services.enable(strategy, by=request.user, now=timezone.now())
+                    self._note(request, "strategy enabled", [strategy])
                 done.append(strategy)
             except services.NotSafe as refusal:
                 against |= dict.fromkeys(reason.what for reason in refusal.reasons)
@@ -150,19 +153,19 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
                 suspended,
             )
             said.append(theirs % {"n": suspended})
-        self._answer(request, "strategy enabled", done, [*said, *list(against)[:5]])
+        self._answer(request, done, [*said, *list(against)[:5]])
 
     @admin.action(description=_("Switch off"), permissions=["switch"])
     def switch_off(self, request: HttpRequest, queryset: Rows) -> None:
         rows = self._chosen(request, queryset, MOST_TO_SWITCH_OFF)
-        on = [row for row in rows if row.enabled or row.suspended_at]
-        for strategy in on:
-            services.disable(strategy, by=request.user, now=timezone.now())
+        with transaction.atomic():
+            on = services.disable_many(rows, by=request.user, now=timezone.now())
+            self._note(request, "strategy switched off", on)
         text = ngettext(
             "%(n)d strategy was switched off.", "%(n)d strategies were switched off.", len(on)
         )
         if rows:
-            self._answer(request, "strategy switched off", on, [text % {"n": len(on)}])
+            self._answer(request, on, [text % {"n": len(on)}])
 
     def _chosen(self, request: HttpRequest, queryset: Rows, most: int) -> list[StrategyConfig]:
         rows = list(queryset.select_related("owner", "connection")[: most + 1])
@@ -175,11 +178,12 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             self.message_user(request, said, messages.WARNING)
         return [] if said else rows
 
-    def _answer(
-        self, request: HttpRequest, what: str, done: list[StrategyConfig], said: list[str]
-    ) -> None:
-        connections = [row.connection for row in done if row.connection]
-        looks.acted(request, what, connections, said_why(request))
+    def _note(self, request: HttpRequest, what: str, done: list[StrategyConfig]) -> None:
+        """For each connection, and each strategy without one."""
+        touched = {row.connection_id or row.pk: row.connection or row for row in done}
+        looks.acted(request, what, touched.values(), said_why(request))
+
+    def _answer(self, request: HttpRequest, done: list[StrategyConfig], said: list[str]) -> None:
         level = messages.SUCCESS if done else messages.WARNING
         self.message_user(request, " ".join(said), level)
 

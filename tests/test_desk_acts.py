@@ -24,6 +24,7 @@ from connections.models import (
     Exchange,
     Finding,
     FindingChange,
+    Incident,
     Notice,
     NoticePreferences,
 )
@@ -105,6 +106,14 @@ class TestTestingAgain:
         rows = rows_of(trader, many.AT_ONCE + 2)
         assert "0 tests were asked for. 22 connections are paused" in act(desk, "test_again", *rows)
 
+    def test_one_that_an_incident_stops_is_left(self, desk: Client, trader: User) -> None:
+        rows = rows_of(trader, many.AT_ONCE + 2)
+        Incident.objects.create(scope="all", reason="x", state="done", confirmed_at=timezone.now())
+        assert "0 tests were asked for. 22 connections are paused or stopped" in act(
+            desk, "test_again", *rows
+        )
+        assert not events("staff_acted")
+
 
 class TestAskingForANewKey:
     def test_its_owner_is_told_once_a_day(self, desk: Client, connection: Connection) -> None:
@@ -146,7 +155,10 @@ class TestAcknowledging:
         assert Finding.objects.filter(state="acknowledged").count() == 3
         assert FindingChange.objects.filter(by=staff, state="acknowledged").count() == 3
         assert Finding.objects.filter(state="suppressed").exists()
+        said = [("trader@example.com", "findings acknowledged: ticket 4711")]
+        assert events("staff_acted") == said * 2
         assert "0 were acknowledged." in act(desk, "acknowledge_findings", first)
+        assert events("staff_acted") == said * 2, "nothing was done to it"
 
 
 ACTIONS = ("test_again", "pause", "resume", "ask_to_replace", "acknowledge_findings")
@@ -378,6 +390,41 @@ class TestStrategies:
         )
         text = act(desk, action, safe, path=STRATEGIES, select_across="1", why="x")
         assert "Nothing was done. Choose" in text
+
+    def test_a_thousand_are_switched_off_at_once(self, desk: Client, safe: StrategyConfig) -> None:
+        connection = safe.connection
+        StrategyConfig.objects.bulk_create(
+            StrategyConfig(
+                owner=safe.owner, connection=connection, name=f"S {n}", quote="USDT", enabled=True
+            )
+            for n in range(999)
+        )
+        StrategyConfig.objects.filter(name__in=["S 1", "S 2"]).update(
+            enabled=False, suspended_at=timezone.now(), suspended_for="failed"
+        )
+        with CaptureQueriesContext(database) as asked:
+            text = act(desk, "switch_off", safe, path=STRATEGIES, select_across="1", why="x")
+        assert "999 strategies were switched off." in text, "one was off already"
+        assert not StrategyConfig.objects.filter(enabled=True).exists()
+        assert not StrategyConfig.objects.exclude(suspended_for="").exists()
+        assert StrategyConfig.objects.get(name="S 7").events.get().kind == "disabled"
+        assert events("staff_acted") == [("trader@example.com", "strategy switched off: x")]
+        assert len(asked) < 80, len(asked)
+
+    def test_one_without_a_connection_is_its_owner_s_to_read_too(
+        self, desk: Client, trader: User
+    ) -> None:
+        lone = StrategyConfig.objects.create(
+            owner=trader,
+            name="Lone",
+            quote="USDT",
+            suspended_at=timezone.now(),
+            suspended_for="removed",
+        )
+        act(desk, "switch_off", lone, path=STRATEGIES)
+        assert events("staff_acted") == [
+            ("trader@example.com", "strategy switched off: ticket 4711")
+        ]
 
     def test_its_page_edits_nothing(self, desk: Client, safe: StrategyConfig) -> None:
         page = reverse("admin:strategies_strategyconfig_change", args=[safe.pk])
