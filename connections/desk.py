@@ -38,7 +38,7 @@ class DeskAdmin(ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Refuses an action that is not for this person, which Django would pass over."""
         asked = set(request.POST.getlist("action"))
-        known = {name for _do, name, _label in self._get_base_actions()}
+        known = {name for _do, name, _label in self._get_base_actions()}  # type: ignore[attr-defined]
         if (asked & known) - set(self.get_actions(request)):
             raise PermissionDenied
         for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
