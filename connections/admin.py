@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from . import desk, egress, looks, lookup, marks
 from .connection_filters import ProblemFilter
+from .delivery_words import words_for
 from .desk import FoundByConnection, ReadOnlyAdmin, SeenAdmin, SeenInline
 from .desk_filters import TestNeeds, TestResult
 from .events import AccessEvent, record
@@ -192,7 +193,7 @@ class DeliveryInline(SeenInline):
 
     model = NoticeDelivery
     verbose_name_plural = _("on its way")
-    fields = readonly_fields = ("way", "status", "due_at", "sent_at", "tries", "problem")
+    fields = readonly_fields = ("way", "status", "due_at", "sent_at", "tries", "what_went_wrong")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[NoticeDelivery]:
         rows: QuerySet[NoticeDelivery] = super().get_queryset(request)
@@ -200,6 +201,10 @@ class DeliveryInline(SeenInline):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("connections.view_notice")
+
+    @admin.display(description=_("what its owner reads of it"))
+    def what_went_wrong(self, delivery: NoticeDelivery) -> str:
+        return words_for(delivery.problem) or marks.NOTHING
 
     @admin.display(description=_("by"))
     def way(self, delivery: NoticeDelivery) -> str:

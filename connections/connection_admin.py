@@ -169,6 +169,8 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
 
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
         """A pause drops the test under way, and its end asks for a new one."""
+        if "paused" in request.POST and not self.has_pause_permission(request):
+            raise PermissionDenied
         why = looks.reason(request, obj.owner_id)
         if self.has_pause_permission(request):
             if _altered(form, "name"):

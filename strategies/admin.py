@@ -44,13 +44,19 @@ class StateFilter(Choice):
 class EventInline(SeenInline):
     model = StrategyEvent
     verbose_name_plural = _("what happened to it")
-    fields = readonly_fields = ("at", "kind", "by", "version", "why")
+    fields = readonly_fields = ("at", "kind", "by", "version", "reason")
     ordering = ("-at", "-pk")
     per_page = 20
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StrategyEvent]:
         rows: QuerySet[StrategyEvent] = super().get_queryset(request)
         return rows.select_related("by")
+
+    @admin.display(description=_("why"))
+    def reason(self, event: StrategyEvent) -> str:
+        if event.kind == StrategyEvent.Kind.SUSPENDED:
+            return safety.suspended_for(event.why, None)
+        return event.why or marks.NOTHING
 
 
 @admin.register(StrategyConfig)

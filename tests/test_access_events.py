@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.contrib.admin.sites import site
 from django.core import mail
 from django.core.cache import cache
 from django.db import DatabaseError, IntegrityError, transaction
@@ -222,7 +223,7 @@ ACTS: dict[str, tuple[Callable[[Scene], Any], Kind, str, str]] = {
     ),
     "account by staff": (
         lambda s: s.admin("accounts_user", s.trader.pk, is_active="on", is_staff="on"),
-        *(Kind.USER_CHANGED, STAFF, "is_staff"),
+        *(Kind.USER_CHANGED, STAFF, "is_staff: ticket 4711"),
     ),
 }
 BY_THE_WORKER = {"new key passes", "move to the account"}
@@ -302,6 +303,34 @@ def test_password_set_by_staff_leaves_its_event(scene: Scene) -> None:
     scene.desk.post(path, sent)
     event = AccessEvent.objects.filter(kind=Kind.PASSWORD_CHANGED).get()
     assert (event.actor, event.owner, event.ip) == (scene.staff, scene.trader, STAFFS_PLACE)
+    assert event.why == "ticket 4711"
+
+
+def test_password_is_not_set_without_a_reason(scene: Scene) -> None:
+    unsaid = making.desk(Client(), scene.staff)
+    path = reverse("admin:auth_user_password_change", args=[scene.trader.pk])
+    sent = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "usable_password": "true"}
+    assert "/reason/" in unsaid.post(path, sent).url
+    assert User.objects.get(pk=scene.trader.pk).check_password(PASSWORD)
+
+
+def test_account_by_staff_writes_over_nothing_that_its_owner_does(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = reverse("admin:accounts_user_change", args=[scene.trader.pk])
+    form = site._registry[User].get_form
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        """The row is read by now."""
+        owner = User.objects.get(pk=scene.trader.pk)
+        owner.set_password(NEW_PASSWORD)
+        owner.save()
+        return form(*given, **more)
+
+    monkeypatch.setattr(site._registry[User], "get_form", meanwhile)
+    assert scene.desk.post(page, {"is_active": "on", "is_staff": "on"}).status_code == 302
+    owner = User.objects.get(pk=scene.trader.pk)
+    assert owner.is_staff and owner.check_password(NEW_PASSWORD)
 
 
 class TestWrittenOnce:

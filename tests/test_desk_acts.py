@@ -346,6 +346,14 @@ class TestPageThatIsOld:
         assert (test.reason, test.requested_by.email) == ("staff", "staff@example.com")
 
 
+def test_a_notice_that_did_not_arrive_says_why(desk: Client, trader: User) -> None:
+    notice = Notice.objects.create(user=trader, kind="test", key="k", subject="Hello")
+    notice.deliveries.create(status="given_up", problem="mail_refused")
+    page = reverse("admin:connections_notice_change", args=[notice.pk])
+    text = desk.get(page).content.decode()
+    assert "The mail server refused your address." in text and "mail_refused" not in text
+
+
 class TestStrategies:
     @pytest.fixture
     def safe(self, trader: User) -> StrategyConfig:
@@ -425,6 +433,16 @@ class TestStrategies:
         assert events("staff_acted") == [
             ("trader@example.com", "strategy switched off: ticket 4711")
         ]
+
+    def test_its_page_says_in_words_why_it_was_suspended(
+        self, desk: Client, safe: StrategyConfig
+    ) -> None:
+        strategies.enable(safe, by=safe.owner, now=timezone.now())
+        strategies.suspend(safe, "no_trading", timezone.now())
+        page = reverse("admin:strategies_strategyconfig_change", args=[safe.pk])
+        text = desk.get(page).content.decode()
+        assert "The key may not trade on this market any more." in text
+        assert "no_trading" not in text
 
     def test_its_page_edits_nothing(self, desk: Client, safe: StrategyConfig) -> None:
         page = reverse("admin:strategies_strategyconfig_change", args=[safe.pk])

@@ -121,7 +121,8 @@ def pauses(desk: Desk) -> bool:
     desk.act(CONNECTION, "pause", desk.connection)
     by_list = desk.fresh(desk.connection).paused_at is not None
     Connection.objects.update(paused_at=None)
-    desk.change(CONNECTION, desk.connection.pk, name="Main", paused="on")
+    answer = desk.change(CONNECTION, desk.connection.pk, name="Main", paused="on")
+    assert by_list == (answer.status_code == 302) and by_list != (answer.status_code == 403)
     assert by_list == (desk.fresh(desk.connection).paused_at is not None)
     return by_list
 
