@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -17,6 +17,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
@@ -164,6 +165,7 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
         connection = more.get("obj")
         if connection is not None:
             context |= connection_page.context(connection, request.user)
+            context["why_looked"] = looks.reason(request, connection.owner_id)
             context["desk_actions"] = _offered(connection, self.get_actions(request))
         return super().render_change_form(request, context, *args, **more)
 
@@ -174,7 +176,7 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
         why = looks.reason(request, obj.owner_id)
         if self.has_pause_permission(request):
             if _altered(form, "name"):
-                services.rename(obj, obj.name, by=request.user, why=why)
+                self._rename(request, obj, why)
             if "paused" in form.changed_data and form.cleaned_data["paused"]:
                 services.pause(obj, by=request.user, why=why)
             elif "paused" in form.changed_data:
@@ -182,6 +184,13 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
         if _altered(form, "notes"):
             Connection.objects.filter(pk=obj.pk).update(notes=obj.notes)
             looks.acted(request, "notes changed", [obj])
+
+    def _rename(self, request: HttpRequest, obj: Connection, why: str) -> None:
+        try:
+            services.rename(obj, obj.name, by=request.user, why=why)
+        except services.NameTaken:  # since the form was checked
+            text = gettext("The name was not changed: the owner has just given it to another one.")
+            messages.error(request, text)
 
     @admin.display(description=_("owner"), ordering="owner__email")
     def owner_link(self, connection: Connection) -> SafeString:

@@ -334,6 +334,26 @@ class TestPageThatIsOld:
         assert row.paused_at is not None
         assert not events("resumed") and len(events("renamed")) == 1
 
+    def test_name_that_the_owner_takes_in_that_moment_is_left_to_them(
+        self,
+        desk: Client,
+        connection: Connection,
+        shown: dict[str, str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        rename = services.rename
+
+        def meanwhile(row: Connection, name: str, **more: Any) -> None:
+            keyed(row.owner, name=name)
+            rename(row, name, **more)
+
+        monkeypatch.setattr(services, "rename", meanwhile)
+        page = reverse("admin:connections_connection_change", args=[connection.pk])
+        assert desk.post(page, {**shown, "name": "Mine"}).status_code == 302
+        assert "The name was not changed" in messages(desk, page)
+        connection.refresh_from_db()
+        assert connection.name == "MEXC Spot Main"
+
     def test_new_one_resumes(
         self, desk: Client, trader: User, connection: Connection, shown: dict[str, str]
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -102,6 +103,18 @@ class TestReason:
         assert desk.get(other).status_code == 302
         again = making.desk(Client(), User.objects.get(email="staff@example.com"))
         assert again.get(mine["connections_connection"]).status_code == 302
+
+    def test_another_ticket_of_the_same_person_is_another_reason(
+        self, desk: Client, trader: User
+    ) -> None:
+        path = pages(trader)["connections_connection"]
+        making.say_why(desk, trader, why="ticket 1")
+        text = desk.get(path).content.decode()
+        assert "You look because of: ticket 1." in text
+        link = re.search(r'href="(/admin/reason/[^"]+)"', text)
+        assert link and desk.post(link[1], {"why": "ticket 2"}).url == path
+        desk.get(path)
+        assert [why for _owner, why in recorded()] == ["ticket 1", "ticket 2"]
 
     @pytest.mark.parametrize("why", ["", "   ", "x" * 121])
     def test_has_to_be_one(self, desk: Client, trader: User, why: str) -> None:
