@@ -457,6 +457,8 @@ class TestReport:
         assert not told.exists()
         assert b"MEXC Spot Main" in next(parts)
         assert [event.connection for event in told] == [connection]
+        list(parts)
+        assert told.all().count() == 2
 
     def test_it_needs_a_reason(self, desk: Client, connection: Connection) -> None:
         assert not report(desk, connection, why=" ").streaming
