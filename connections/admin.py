@@ -16,8 +16,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from . import egress, looks, lookup, marks
+from . import desk, egress, looks, lookup, marks
 from .connection_filters import ProblemFilter
+from .delivery_words import words_for
 from .desk import FoundByConnection, ReadOnlyAdmin, SeenAdmin, SeenInline
 from .desk_filters import TestNeeds, TestResult
 from .events import AccessEvent, record
@@ -26,22 +27,37 @@ from .pages import WORKING
 from .presentation import explain, server_ips, step_lines
 
 
-class ExchangeForm(forms.ModelForm):  # type: ignore[type-arg]
+class ShownForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A pause that somebody else began is not ended by a page that was open before."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        desk.changes_are_of_what_was_shown(self)
+
+
+class ExchangeForm(ShownForm):
     def clean_server_ips(self) -> str:
         """Addresses alone, as they are written into users' lists: no network, no name."""
         wanted = [part.strip() for part in self.cleaned_data["server_ips"].split(",")]
-        found = [part for part in wanted if part]
+        found = list(dict.fromkeys(part for part in wanted if part))
         for part in found:
-            try:
-                ipaddress.ip_address(part)
-            except ValueError:
-                said = gettext("“%(part)s” is no IP address.") % {"part": part}
-                raise forms.ValidationError(said) from None
+            if not _can_be_seen(part):
+                said = gettext("“%(part)s” is no IP address that an exchange could see.")
+                raise forms.ValidationError(said % {"part": part})
         known = self.instance.known
         if known.ip_maximum and len(found) > known.ip_maximum:
             said = gettext("%(name)s takes %(most)d addresses at most.")
             raise forms.ValidationError(said % {"name": known.name, "most": known.ip_maximum})
         return ",".join(found)
+
+
+def _can_be_seen(text: str) -> bool:
+    """Whether it is one address, and not of a machine or its own wire alone."""
+    try:
+        ip = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return not (ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified)
 
 
 @admin.register(Exchange)
@@ -65,8 +81,14 @@ class ExchangeAdmin(ReadOnlyAdmin):
     def copied(self, exchange: Exchange) -> str:
         return server_ips(exchange.known) or gettext("nothing: no address is set")
 
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().get_changelist_form(request, **{"form": ShownForm, **kwargs})
+
     def save_model(self, request: HttpRequest, obj: Exchange, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
+        """What was changed alone: the sweep keeps its own marks in the same row."""
+        if not form.changed_data:
+            return
+        obj.save(update_fields=form.changed_data)
         egress.forget()
         why = ", ".join(f"{name}: {getattr(obj, name)}" for name in form.changed_data)
         record(AccessEvent.Kind.EXCHANGE_CHANGED, actor=request.user, exchange=obj.code, why=why)
@@ -172,7 +194,7 @@ class DeliveryInline(SeenInline):
 
     model = NoticeDelivery
     verbose_name_plural = _("on its way")
-    fields = readonly_fields = ("way", "status", "due_at", "sent_at", "tries", "problem")
+    fields = readonly_fields = ("way", "status", "due_at", "sent_at", "tries", "what_went_wrong")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[NoticeDelivery]:
         rows: QuerySet[NoticeDelivery] = super().get_queryset(request)
@@ -180,6 +202,10 @@ class DeliveryInline(SeenInline):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("connections.view_notice")
+
+    @admin.display(description=_("what its owner reads of it"))
+    def what_went_wrong(self, delivery: NoticeDelivery) -> str:
+        return words_for(delivery.problem) or marks.NOTHING
 
     @admin.display(description=_("by"))
     def way(self, delivery: NoticeDelivery) -> str:
@@ -210,10 +236,11 @@ class NoticeAdmin(looks.LookedAtAdmin, SeenAdmin):
 
 
 @admin.register(AccessEvent)
-class AccessEventAdmin(FoundByConnection, SeenAdmin):
-    """Reading alone: nobody adds, changes or deletes what happened."""
+class AccessEventAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
+    """Reading alone: nobody adds, changes or deletes what happened. Where somebody was, and with
+    what, is on the page of each, which is a look at their data."""
 
-    list_display = ("at", "kind", "actor", "owner", "connection", "why", "key_hint", "ip")
+    list_display = ("at", "kind", "actor", "owner", "connection", "why", "key_hint")
     list_filter = (("at", admin.DateFieldListFilter), "kind")
     list_select_related = ("actor", "owner", "connection")
     ordering = ("-at", "-pk")
@@ -233,6 +260,9 @@ class AccessEventAdmin(FoundByConnection, SeenAdmin):
         "ip",
         "agent",
     )
+
+    def owner_of(self, row: AccessEvent) -> Any:
+        return row.owner_id
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AccessEvent], search_term: str

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import reverse
@@ -70,11 +71,13 @@ class ConnectionActions:
         rows = self._chosen(request, queryset)
         if not rows:
             return None
-        begun, due = many.test(rows, by=request.user, now=timezone.now())
+        with transaction.atomic():
+            begun, due = many.test(rows, by=request.user, now=timezone.now())
+            asked = {test.connection_id for test in begun} | set(due)
+            theirs = [row for row in rows if row.pk in asked]
+            looks.acted(request, "tested again", theirs, said_why(request))
         for test in begun:
             tasks.wake(test)
-        asked = {test.connection_id for test in begun} | set(due)
-        self._note(request, "tested again", [row for row in rows if row.pk in asked])
         said = [
             ngettext("%(n)d test was asked for.", "%(n)d tests were asked for.", len(begun))
             % {"n": len(begun)}
@@ -88,8 +91,8 @@ class ConnectionActions:
             said.append(waits % {"n": len(due)})
         if left := len(rows) - len(asked):
             not_now = ngettext(
-                "%(n)d connection is paused, has no key or was tested just now.",
-                "%(n)d connections are paused, have no key or were tested just now.",
+                "%(n)d connection is paused or stopped, has no key or was tested just now.",
+                "%(n)d connections are paused or stopped, have no key or were tested just now.",
                 left,
             )
             said.append(not_now % {"n": left})
@@ -143,22 +146,24 @@ class ConnectionActions:
         rows = self._chosen(request, queryset)
         if not rows:
             return None
-        done = many.acknowledge(rows, by=request.user, now=timezone.now())
-        self._note(request, "findings acknowledged", rows)
+        why = looks.why(request, said_why(request))
+        done = many.acknowledge(rows, by=request.user, why=why, now=timezone.now())
         text = ngettext("%(n)d finding was acknowledged.", "%(n)d were acknowledged.", done)
         return self._say(request, text % {"n": done}, good=bool(done), rows=rows)
 
     @admin.action(description=_("Download the credential report (CSV)"), permissions=["report"])
     def download_report(self, request: HttpRequest, queryset: Rows) -> Any:
-        """Of as many as there are: it is streamed."""
+        """Of as many as there are: it is streamed. Each owner can read that theirs was in it; that
+        is on record before their line leaves."""
         why = said_why(request)
         if not why:
             return self._say(request, _no_reason(), good=False, rows=[])
         what = f"credential report, {queryset.count()} connections"
         record(AccessEvent.Kind.EXPORTED, actor=request.user, why=looks.said(what, why))
         name = f"backfuture-credentials-{timezone.now():%Y-%m-%d}.csv"
+        note = looks.noting(request, AccessEvent.Kind.EXPORTED, "credential report", why)
         return StreamingHttpResponse(
-            reports.csv_parts(reports.rows(queryset)),
+            reports.csv_parts(reports.rows(queryset, before=note)),
             content_type="text/csv; charset=utf-8",
             headers={
                 "Content-Disposition": f'attachment; filename="{name}"',
@@ -177,9 +182,6 @@ class ConnectionActions:
             self._say(request, _no_reason(), good=False, rows=rows)
             return []
         return rows
-
-    def _note(self, request: HttpRequest, what: str, rows: list[Connection]) -> None:
-        looks.acted(request, what, rows, said_why(request))
 
     def _say(
         self, request: HttpRequest, text: str, *, good: bool, rows: list[Connection]

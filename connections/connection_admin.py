@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -17,11 +17,12 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
-from . import connection_page, diagnostics, looks, marks, services, tasks
+from . import connection_page, desk, diagnostics, looks, marks, services, tasks
 from .connection_actions import ConnectionActions, WhyForm
 from .connection_filters import FILTERS
 from .desk import FoundByConnection, ReadOnlyAdmin
@@ -48,6 +49,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["paused"].initial = self.instance.paused_at is not None
+        desk.changes_are_of_what_was_shown(self)
 
     def clean_name(self) -> str:
         name = clean_name(str(self.cleaned_data["name"]))
@@ -163,23 +165,32 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
         connection = more.get("obj")
         if connection is not None:
             context |= connection_page.context(connection, request.user)
+            context["why_looked"] = looks.reason(request, connection.owner_id)
             context["desk_actions"] = _offered(connection, self.get_actions(request))
         return super().render_change_form(request, context, *args, **more)
 
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
         """A pause drops the test under way, and its end asks for a new one."""
+        if "paused" in request.POST and not self.has_pause_permission(request):
+            raise PermissionDenied
         why = looks.reason(request, obj.owner_id)
-        wants, is_paused = form.cleaned_data.get("paused"), obj.paused_at is not None
         if self.has_pause_permission(request):
-            if "name" in form.changed_data:
-                services.rename(obj, obj.name, by=request.user, why=why)
-            if wants and not is_paused:
+            if _altered(form, "name"):
+                self._rename(request, obj, why)
+            if "paused" in form.changed_data and form.cleaned_data["paused"]:
                 services.pause(obj, by=request.user, why=why)
-            elif is_paused and not wants:
+            elif "paused" in form.changed_data:
                 tasks.wake(services.resume(obj, by=request.user, why=why))
-        if "notes" in form.changed_data:
+        if _altered(form, "notes"):
             Connection.objects.filter(pk=obj.pk).update(notes=obj.notes)
             looks.acted(request, "notes changed", [obj])
+
+    def _rename(self, request: HttpRequest, obj: Connection, why: str) -> None:
+        try:
+            services.rename(obj, obj.name, by=request.user, why=why)
+        except services.NameTaken:  # since the form was checked
+            text = gettext("The name was not changed: the owner has just given it to another one.")
+            messages.error(request, text)
 
     @admin.display(description=_("owner"), ordering="owner__email")
     def owner_link(self, connection: Connection) -> SafeString:
@@ -235,6 +246,11 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
         key = _key(connection)
         same = Credential.objects.in_use().filter(fingerprint=key.fingerprint if key else "")
         return marks.yes_no(same.exclude(connection=connection).exists(), good=False)
+
+
+def _altered(form: Any, name: str) -> bool:
+    """By this person, and not by somebody else to the same meanwhile."""
+    return name in form.changed_data and form.cleaned_data[name] != form.initial[name]
 
 
 def _number(rows: Any) -> Any:

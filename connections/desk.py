@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib.admin import ShowFacets, SimpleListFilter
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -31,6 +34,23 @@ class DeskAdmin(ModelAdmin):  # type: ignore[type-arg]
     empty_value_display = "–"
     paginator = LargePaginator
     list_before_template = "desk/saved_views.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Refuses an action that is not for this person, which Django would pass over."""
+        asked = set(request.POST.getlist("action"))
+        known = {name for _do, name, _label in self._get_base_actions()}  # type: ignore[attr-defined]
+        if (asked & known) - set(self.get_actions(request)):
+            raise PermissionDenied
+        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            self.opts.pk.to_python(chosen)  # what can be no row is not found (accounts/desk.py)
+        return super().changelist_view(request, extra_context)
+
+
+def changes_are_of_what_was_shown(form: forms.BaseForm) -> None:
+    """Only what this person altered is a change: a page that was open while somebody else changed
+    the row does not put back what it still shows."""
+    for field in form.fields.values():
+        field.show_hidden_initial = True
 
 
 class ReadOnlyAdmin(DeskAdmin):

@@ -16,7 +16,8 @@ from django.db.models import Count, Min, Q, QuerySet
 
 from .counting import RESULTS, SPAN
 from .findings import snooze_is_over
-from .models import Connection, ConnectionTest, Finding, HourOfTests, Outage
+from .incidents import WAITS_FOR, stops
+from .models import Connection, ConnectionTest, Finding, HourOfTests, Incident, Outage
 from .presentation import EXPIRY_NOTICE_DAYS
 
 DAY = timedelta(days=1)
@@ -47,15 +48,18 @@ def expiring(connections: Rows, now: datetime) -> Rows:
 
 
 def overdue(connections: Rows, now: datetime) -> Rows:
-    """The sweep should have tested them by now."""
+    """The sweep should have tested them by now, and no incident keeps it from that."""
     return connections.filter(
-        next_test_at__lte=now - SWEPT_WITHIN, paused_at=None, exchange__paused=False
+        stops().outside(),
+        next_test_at__lte=now - SWEPT_WITHIN,
+        paused_at=None,
+        exchange__paused=False,
     )
 
 
 def waiting(tests: Rows, now: datetime) -> Rows:
-    """In the queue, and no pause holds them back."""
-    queued = tests.filter(status=ConnectionTest.Status.QUEUED)
+    """In the queue, and neither a pause nor an incident holds them back."""
+    queued = tests.filter(stops().outside("connection__"), status=ConnectionTest.Status.QUEUED)
     return queued.filter(connection__paused_at=None, connection__exchange__paused=False)
 
 
@@ -64,12 +68,20 @@ def of_result(tests: Rows, result: str) -> Rows:
     return tests.filter(RESULTS[result], finished_at__isnull=False)
 
 
+def unsettled(incidents: Rows, now: datetime) -> Rows:
+    """A second person has to confirm them, they are under way, or they stop the use of keys."""
+    waits = Q(state=Incident.State.ASKED, asked_at__gt=now - WAITS_FOR)
+    stands = Q(stop_use=True, confirmed_at__isnull=False, lifted_at=None)
+    return incidents.filter(waits | stands | Q(state=Incident.State.RUNNING))
+
+
 NEEDS: Mapping[str, Callable[[Rows, datetime], Rows]] = {
     "critical": critical,
     "newly_failing": newly_failing,
     "expiring": expiring,
     "overdue": overdue,
     "waiting": waiting,
+    "unsettled": unsettled,
 }
 
 

@@ -37,6 +37,10 @@ class ConnectionNeeds(Needs):
     )
 
 
+class IncidentNeeds(Needs):
+    choices_here = (("unsettled", _("waiting, under way, or stopping the use of keys")),)
+
+
 class TestNeeds(Needs):
     title = _("waiting")
     choices_here = (("waiting", _("waiting to begin")),)

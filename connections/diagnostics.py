@@ -7,6 +7,7 @@ connection is for their own copy alone.
 
 from __future__ import annotations
 
+import platform
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -73,6 +74,7 @@ def _product() -> dict[str, Any]:
     """Which programs, and of which kind: never their addresses, which hold passwords."""
     return {
         "backfuture": settings.VERSION,
+        "python": platform.python_version(),
         "django": django.get_version(),
         # Read from what is installed: this process must not load ccxt.
         **{name: _installed(name) for name in PACKAGES},

@@ -43,6 +43,11 @@ def acting_from(origin: Origin) -> Iterator[None]:
         _origin.reset(token)
 
 
+def here() -> Origin:
+    """For what is done when the visit is over, such as a file that is still being sent."""
+    return _origin.get()
+
+
 class WrittenOnce(Exception):
     """Somebody tried to change or delete an access event."""
 

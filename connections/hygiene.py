@@ -6,6 +6,7 @@ to check.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.utils.translation import gettext
 from .findings import Finding, FindingChange, Thresholds
 
 State = Finding.State
+BATCH = 500
 
 
 class Refused(Exception):
@@ -44,6 +46,35 @@ def snooze(finding: Finding, *, by: Any, now: datetime, until: datetime | None =
 
 def suppress(finding: Finding, *, by: Any, now: datetime, why: str) -> None:
     """Never shown as open again, whatever comes, until somebody reopens it or its fact is gone."""
+    _say(finding, State.SUPPRESSED, by=by, now=now, why=_reason(why))
+
+
+def reopen(finding: Finding, *, by: Any, now: datetime) -> None:
+    """Takes back what was said of it."""
+    _say(finding, State.OPEN, by=by, now=now)
+
+
+def say_of_many(
+    findings: Collection[Finding], state: Finding.State, *, by: Any, now: datetime, why: str = ""
+) -> tuple[list[Finding], list[str]]:
+    """Of those of which it can be said, and why not of the others, each sentence once. A snooze
+    lasts the usual number of days. In as many statements for a thousand as for a few."""
+    days = Thresholds.current().snooze_days if state == State.SNOOZED else 0
+    why = _reason(why) if state == State.SUPPRESSED else ""
+    done, refused = list[Finding](), dict[str, None]()
+    with transaction.atomic():
+        rows = _locked([finding.pk for finding in findings])
+        for finding in findings:
+            if sentence := _refusal(rows.get(finding.pk), state):
+                refused[sentence] = None
+            else:
+                done.append(finding)
+        until = now + timedelta(days=days) if days else None
+        _write([rows[each.pk] for each in done], state, by=by, now=now, until=until, why=why)
+    return done, list(refused)
+
+
+def _reason(why: str) -> str:
     why = why.strip()
     if not why:
         raise Refused(gettext("Say why this finding is not to be shown any more."))
@@ -51,12 +82,7 @@ def suppress(finding: Finding, *, by: Any, now: datetime, why: str) -> None:
     if longest and len(why) > longest:
         said = gettext("Say it in %(count)d characters at most.")
         raise Refused(said % {"count": longest})
-    _say(finding, State.SUPPRESSED, by=by, now=now, why=why)
-
-
-def reopen(finding: Finding, *, by: Any, now: datetime) -> None:
-    """Takes back what was said of it."""
-    _say(finding, State.OPEN, by=by, now=now)
+    return why
 
 
 def _say(
@@ -68,19 +94,47 @@ def _say(
     until: datetime | None = None,
     why: str = "",
 ) -> None:
-    """The row decides, not the copy in hand, which may be old."""
     with transaction.atomic():
-        row = Finding.objects.select_for_update(no_key=True).filter(pk=finding.pk).first()
-        if row is None or row.state == State.RESOLVED:
-            raise Refused(gettext("There is nothing to say any more: the finding is resolved."))
-        if row.state == state and state != State.SNOOZED:
-            raise Refused(gettext("That has been said of it already."))
-        if row.state == State.SUPPRESSED and state != State.OPEN:
-            raise Refused(gettext("The finding is suppressed. Reopen it first."))
-        said = {"state": state, "state_since": now, "snoozed_until": until}
-        Finding.objects.filter(pk=row.pk).update(**said)
-        FindingChange.objects.create(
-            finding=row, at=now, by=by, state=state, severity=row.severity, until=until, why=why
-        )
-    for name, value in said.items():
-        setattr(finding, name, value)
+        row = _locked([finding.pk]).get(finding.pk)
+        if sentence := _refusal(row, state):
+            raise Refused(sentence)
+        _write([row] if row else [], state, by=by, now=now, until=until, why=why)
+    finding.state, finding.state_since, finding.snoozed_until = state, now, until
+
+
+def _locked(ids: Collection[Any]) -> dict[Any, Finding]:
+    """The rows decide, not the copies in hand, which may be old."""
+    rows = Finding.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")
+    return {row.pk: row for row in rows}
+
+
+def _refusal(row: Finding | None, state: Finding.State) -> str:
+    if row is None or row.state == State.RESOLVED:
+        return gettext("There is nothing to say any more: the finding is resolved.")
+    if row.state == state and state != State.SNOOZED:
+        return gettext("That has been said of it already.")
+    if row.state == State.SUPPRESSED and state != State.OPEN:
+        return gettext("The finding is suppressed. Reopen it first.")
+    return ""
+
+
+def _write(
+    rows: list[Finding],
+    state: Finding.State,
+    *,
+    by: Any,
+    now: datetime,
+    until: datetime | None,
+    why: str,
+) -> None:
+    said = {"state": state, "state_since": now, "snoozed_until": until}
+    Finding.objects.filter(pk__in=[row.pk for row in rows]).update(**said)
+    FindingChange.objects.bulk_create(
+        [
+            FindingChange(
+                finding=row, at=now, by=by, state=state, severity=row.severity, until=until, why=why
+            )
+            for row in rows
+        ],
+        batch_size=BATCH,
+    )

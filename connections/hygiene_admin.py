@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -24,7 +24,7 @@ from .findings import WORST_FIRST
 from .models import Finding, FindingChange, Outage, Thresholds
 from .rules import RULES
 
-Say = Callable[[Finding], None]
+State = Finding.State
 
 
 class RuleFilter(Choice):
@@ -129,28 +129,21 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
 
     @admin.action(description=_("Acknowledge"), permissions=["say"])
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
-        now = timezone.now()
-        rows = self._chosen(request, queryset)
-        self._say(request, rows, lambda row: hygiene.acknowledge(row, by=request.user, now=now))
+        self._say(request, self._chosen(request, queryset), State.ACKNOWLEDGED)
 
     @admin.action(description=_("Snooze for the usual number of days"), permissions=["say"])
     def snooze(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
-        now = timezone.now()
-        rows = self._chosen(request, queryset)
-        self._say(request, rows, lambda row: hygiene.snooze(row, by=request.user, now=now))
+        self._say(request, self._chosen(request, queryset), State.SNOOZED)
 
     @admin.action(description=_("Suppress, with a reason"), permissions=["suppress"])
     def suppress(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
         """Always with a reason of its own: that finding is never shown as open again."""
-        now, why = timezone.now(), request.POST.get("why", "").strip()
+        why = request.POST.get("why", "").strip()
         if not why:
             text = gettext("Nothing was suppressed. Say why, in the field beside the action.")
             self.message_user(request, text, messages.ERROR)
             return
-        rows = self._chosen(request, queryset)
-        self._say(
-            request, rows, lambda row: hygiene.suppress(row, by=request.user, now=now, why=why)
-        )
+        self._say(request, self._chosen(request, queryset), State.SUPPRESSED, why)
 
     def _chosen(self, request: HttpRequest, queryset: QuerySet[Finding]) -> list[Finding]:
         """The rows, or none and a sentence that says what is missing."""
@@ -165,23 +158,27 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             self.message_user(request, text % {"most": many.MOST}, messages.WARNING)
         return [] if text else rows
 
-    def _say(self, request: HttpRequest, findings: list[Finding], say: Say) -> None:
-        """Counts whom it could be said of, and tells each reason why not once."""
-        said, refused = dict[Any, Any](), dict[str, None]()
-        done = 0
-        for finding in findings:
-            try:
-                say(finding)
-                done += 1
-                said[finding.connection_id] = finding.connection
-            except hygiene.Refused as refusal:
-                refused[refusal.sentence] = None
+    def _say(
+        self, request: HttpRequest, findings: list[Finding], state: Finding.State, why: str = ""
+    ) -> None:
+        """Counts of whom it could be said, and tells each reason why not once. What was done and
+        that it was done are kept together."""
         if not findings:
             return
-        looks.acted(request, "finding looked after", said.values(), said_why(request))
-        text = ngettext("Done for %(n)d finding.", "Done for %(n)d findings.", done) % {"n": done}
+        done, refused = list[Finding](), list[str]()
+        with transaction.atomic():
+            try:
+                done, refused = hygiene.say_of_many(
+                    findings, state, by=request.user, now=timezone.now(), why=why
+                )
+            except hygiene.Refused as refusal:
+                refused = [refusal.sentence]
+            touched = {each.connection_id: each.connection for each in done}
+            looks.acted(request, f"finding {state.value}", touched.values(), said_why(request))
+        number = len(done)
+        text = ngettext("Done for %(n)d finding.", "Done for %(n)d findings.", number)
         level = messages.WARNING if refused else messages.SUCCESS
-        self.message_user(request, " ".join([text, *refused]), level)
+        self.message_user(request, " ".join([text % {"n": number}, *refused]), level)
 
 
 def _words(finding: Finding) -> Words:

@@ -23,6 +23,7 @@ from django.views.decorators.http import require_POST
 
 from . import incident_asking, incident_work, tasks
 from .desk import SeenAdmin
+from .desk_filters import IncidentNeeds
 from .incident_forms import STEPS, AskForm, IncidentForm
 from .incidents import PERMISSION, Incident
 
@@ -35,7 +36,7 @@ Act = Callable[..., None]
 class IncidentAdmin(SeenAdmin):
     list_display = ("asked_at", "scope", "exchange", "owner", "state", "stops", "asked_by")
     list_display_links = ("asked_at", "scope")
-    list_filter = ("state", "scope")
+    list_filter = (IncidentNeeds, "state", "scope")
     list_select_related = ("exchange", "owner", "asked_by")
     date_hierarchy = "asked_at"
 

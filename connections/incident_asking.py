@@ -86,6 +86,7 @@ def confirm(incident: Incident, *, by: Any, now: datetime) -> None:
         _must_be_another(row.asked_by_id, by)
         if not in_time(row.asked_at, now):
             raise Refused(gettext("It was asked more than 30 minutes ago. Ask for it again."))
+        _must_still_be_allowed(row.asked_by)
         row.state, row.confirmed_by, row.confirmed_at = State.RUNNING, by, now
         row.save(update_fields=["state", "confirmed_by", "confirmed_at"])
         _write_down(row, by, "confirmed")
@@ -132,6 +133,7 @@ def lift(incident: Incident, *, by: Any, now: datetime) -> None:
         if row.state != State.DONE:
             raise Refused(gettext("It is not done yet. Use goes on when all its steps are."))
         _must_be_another(row.lift_asked_by_id, by)
+        _must_still_be_allowed(row.lift_asked_by)
         row.lifted_by, row.lifted_at = by, now
         row.save(update_fields=["lifted_by", "lifted_at"])
         _write_down(row, by, "lifted")
@@ -158,8 +160,18 @@ def _locked(incident: Incident) -> Incident:
 
 
 def _must_be_allowed(by: Any) -> None:
-    if not (by.is_active and by.is_staff and by.has_perm(PERMISSION)):
+    if not _may(by):
         raise Refused(gettext("You may not do that."))
+
+
+def _must_still_be_allowed(first: Any) -> None:
+    """Whose rights were taken away since they asked is no second person."""
+    if not _may(first):
+        raise Refused(gettext("Whoever asked for it may not do that any more. Ask for it again."))
+
+
+def _may(who: Any) -> bool:
+    return bool(who.is_active and who.is_staff and who.has_perm(PERMISSION))
 
 
 def _must_be_another(first: int | None, by: Any) -> None:

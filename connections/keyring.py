@@ -148,7 +148,11 @@ class Run:
 
 
 def rotation(batch: int = BATCH) -> Run:
-    """Seals anew what is not under the newest keys. Raises SealedError when it cannot begin."""
+    """Seals anew what is not under the newest keys. Raises SealedError when it cannot begin.
+
+    Also while an incident stops the use of keys: new keys for the vault are what a leak of the old
+    ones asks for, nothing opened here goes to an exchange, and each opening is on record. What an
+    incident destroys meanwhile stays destroyed (keyring_rows.write)."""
     newest = _ready()
     wanted = partial(is_stale, newest)
     return Run(partial(_rotate, newest), why="keys rotate", batch=batch, wanted=wanted)

@@ -15,7 +15,8 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
 from .desk import DeskAdmin
-from .events import AccessEvent, event, record
+from .events import AccessEvent, acting_from, event, here, record
+from .models import Connection
 
 SESSION_KEY = "reasons_to_look"
 MOST_REASONS = 200  # people looked at in one session; older reasons are asked again
@@ -59,19 +60,34 @@ def why(request: HttpRequest, given: str = "") -> Callable[[Any], str]:
     return lambda connection: given or reason(request, connection.owner_id)
 
 
-def acted(request: HttpRequest, what: str, connections: Iterable[Any], given: str = "") -> None:
-    """Notes what staff did to these connections, in as many statements as to one."""
+def acted(request: HttpRequest, what: str, rows: Iterable[Any], given: str = "") -> None:
+    """Notes what staff did to these connections, or to what is somebody's and hangs on none, in as
+    many statements as to one."""
     said_for = why(request, given)
-    rows = [
+    events = [
         event(
             AccessEvent.Kind.STAFF_ACTED,
-            connection=each,
             actor=request.user,
             why=said(what, said_for(each)),
+            **({"connection": each} if isinstance(each, Connection) else {"owner": each.owner}),
         )
-        for each in connections
+        for each in rows
     ]
-    AccessEvent.objects.bulk_create(rows, batch_size=500)
+    AccessEvent.objects.bulk_create(events, batch_size=500)
+
+
+def noting(
+    request: HttpRequest, kind: AccessEvent.Kind, what: str, given: str
+) -> Callable[[list[Connection]], None]:
+    """Notes it for connections, also after the visit is over; as of where it came from."""
+    origin, actor, text = here(), request.user, said(what, given)
+
+    def note(some: list[Connection]) -> None:
+        with acting_from(origin):
+            events = [event(kind, connection=each, actor=actor, why=text) for each in some]
+        AccessEvent.objects.bulk_create(events)
+
+    return note
 
 
 def said(what: str, why: str) -> str:
@@ -112,6 +128,8 @@ class LookedAtAdmin(DeskAdmin):
         return response
 
     def _looked_at(self, request: HttpRequest, object_id: str | None) -> Any:
-        """None for what is not there, and for whom it is not: Django answers those."""
+        """None for what is not there or nobody's, and for whom it is not: Django answers those."""
         row = self.get_object(request, object_id) if object_id else None
-        return row if row is not None and self.has_view_permission(request, row) else None
+        if row is None or self.owner_of(row) is None:
+            return None
+        return row if self.has_view_permission(request, row) else None

@@ -15,6 +15,7 @@ from django.db.models import F, Q
 
 from . import notice_words
 from .events import AccessEvent, event
+from .incidents import stops
 from .models import Connection, ConnectionTest, Credential, Finding, FindingChange
 from .notice_making import Draft, make_all
 from .notices import Kind
@@ -23,7 +24,7 @@ from .services import PAUSE_BETWEEN_TESTS, Paused, TooSoon, request_test
 MOST = 1000  # rows of one action
 AT_ONCE = 20  # tests that are begun at once; the others follow at their exchanges' pace
 BATCH = 500
-ASKED = "asked to replace the key"
+ASKED, ACKNOWLEDGED = "asked to replace the key", "findings acknowledged"
 
 Rows = Sequence[Connection]
 Why = Callable[[Connection], str]  # each owner reads what was said for looking at theirs
@@ -32,7 +33,8 @@ State = Finding.State
 
 def test(connections: Rows, *, by: Any, now: datetime) -> tuple[list[ConnectionTest], list[UUID]]:
     """The tests that are begun now, and the connections that are tested in their turn, as soon as
-    the pace of their exchanges lets them. Neither: paused, without a key, or tested just now."""
+    the pace of their exchanges lets them. Neither: paused, without a key, stopped by an
+    incident, or tested just now."""
     begun = []
     for connection in connections[:AT_ONCE]:
         try:
@@ -45,6 +47,7 @@ def test(connections: Rows, *, by: Any, now: datetime) -> tuple[list[ConnectionT
 def _make_due(ids: Collection[UUID], now: datetime) -> list[UUID]:
     keyed = Credential.objects.in_use().filter(connection__in=ids).values("connection")
     ready = Connection.objects.filter(pk__in=ids, paused_at=None, exchange__paused=False)
+    ready = ready.filter(stops().outside())
     due = list(ready.filter(pk__in=keyed).order_by().values_list("pk", flat=True))
     Connection.objects.filter(pk__in=due, paused_at=None).update(next_test_at=now)
     return due
@@ -95,7 +98,7 @@ def _draft(connection: Connection, now: datetime) -> Draft:
     )
 
 
-def acknowledge(connections: Rows, *, by: Any, now: datetime) -> int:
+def acknowledge(connections: Rows, *, by: Any, why: Why, now: datetime) -> int:
     """All their findings that nobody has said anything of yet; how many findings those were."""
     ids = [each.pk for each in connections]
     with transaction.atomic():
@@ -103,6 +106,10 @@ def acknowledge(connections: Rows, *, by: Any, now: datetime) -> int:
         found = list(wanting.select_for_update(no_key=True, of=("self",)).order_by("pk"))
         for start in range(0, len(found), BATCH):
             _acknowledge(found[start : start + BATCH], by, now)
+        theirs = {finding.connection_id for finding in found}
+        said = [row for row in connections if row.pk in theirs]
+        acted = AccessEvent.Kind.STAFF_ACTED
+        _record(acted, said, by, lambda row: f"{ACKNOWLEDGED}: {why(row)}")
     return len(found)
 
 

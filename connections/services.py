@@ -166,8 +166,10 @@ def resume(connection: Connection, *, by: Any, why: str = "") -> ConnectionTest 
         ):
             record(Kind.RESUMED, connection=connection, actor=by, why=why)
     connection.refresh_from_db(fields=["paused_at"])
+    reasons = ConnectionTest.Reason
+    own = by.pk == connection.owner_id
     try:
-        return request_test(connection, by=by, reason=ConnectionTest.Reason.USER)
+        return request_test(connection, by=by, reason=reasons.USER if own else reasons.STAFF)
     except (TooSoon, Paused, Credential.DoesNotExist):
         return None  # it is tested all the same, as soon as it may be (sweep.py)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -17,7 +18,7 @@ from connections import looks, marks
 from connections.connection_actions import WhyForm, said_why
 from connections.desk import Choice, FoundByConnection, SeenAdmin, SeenInline
 
-from . import limits, safety, services
+from . import limits, pair_lists, safety, services
 from .models import Pair, PairList, StrategyConfig, StrategyEvent
 from .presets import SETTINGS
 
@@ -44,13 +45,19 @@ class StateFilter(Choice):
 class EventInline(SeenInline):
     model = StrategyEvent
     verbose_name_plural = _("what happened to it")
-    fields = readonly_fields = ("at", "kind", "by", "version", "why")
+    fields = readonly_fields = ("at", "kind", "by", "version", "reason")
     ordering = ("-at", "-pk")
     per_page = 20
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StrategyEvent]:
         rows: QuerySet[StrategyEvent] = super().get_queryset(request)
         return rows.select_related("by")
+
+    @admin.display(description=_("why"))
+    def reason(self, event: StrategyEvent) -> str:
+        if event.kind == StrategyEvent.Kind.SUSPENDED:
+            return safety.suspended_for(event.why, None)
+        return event.why or marks.NOTHING
 
 
 @admin.register(StrategyConfig)
@@ -124,7 +131,9 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             if strategy.enabled:
                 continue
             try:
-                services.enable(strategy, by=request.user, now=timezone.now())
+                with transaction.atomic():
+                    services.enable(strategy, by=request.user, now=timezone.now())
+                    self._note(request, "strategy enabled", [strategy])
                 done.append(strategy)
             except services.NotSafe as refusal:
                 against |= dict.fromkeys(reason.what for reason in refusal.reasons)
@@ -141,19 +150,19 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
                 suspended,
             )
             said.append(theirs % {"n": suspended})
-        self._answer(request, "strategy enabled", done, [*said, *list(against)[:5]])
+        self._answer(request, done, [*said, *list(against)[:5]])
 
     @admin.action(description=_("Switch off"), permissions=["switch"])
     def switch_off(self, request: HttpRequest, queryset: Rows) -> None:
         rows = self._chosen(request, queryset, MOST_TO_SWITCH_OFF)
-        on = [row for row in rows if row.enabled or row.suspended_at]
-        for strategy in on:
-            services.disable(strategy, by=request.user, now=timezone.now())
+        with transaction.atomic():
+            on = services.disable_many(rows, by=request.user, now=timezone.now())
+            self._note(request, "strategy switched off", on)
         text = ngettext(
             "%(n)d strategy was switched off.", "%(n)d strategies were switched off.", len(on)
         )
         if rows:
-            self._answer(request, "strategy switched off", on, [text % {"n": len(on)}])
+            self._answer(request, on, [text % {"n": len(on)}])
 
     def _chosen(self, request: HttpRequest, queryset: Rows, most: int) -> list[StrategyConfig]:
         rows = list(queryset.select_related("owner", "connection")[: most + 1])
@@ -166,11 +175,12 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             self.message_user(request, said, messages.WARNING)
         return [] if said else rows
 
-    def _answer(
-        self, request: HttpRequest, what: str, done: list[StrategyConfig], said: list[str]
-    ) -> None:
-        connections = [row.connection for row in done if row.connection]
-        looks.acted(request, what, connections, said_why(request))
+    def _note(self, request: HttpRequest, what: str, done: list[StrategyConfig]) -> None:
+        """For each connection, and each strategy without one."""
+        touched = {row.connection_id or row.pk: row.connection or row for row in done}
+        looks.acted(request, what, touched.values(), said_why(request))
+
+    def _answer(self, request: HttpRequest, done: list[StrategyConfig], said: list[str]) -> None:
         level = messages.SUCCESS if done else messages.WARNING
         self.message_user(request, " ".join(said), level)
 
@@ -187,6 +197,41 @@ class PairAdmin(SeenAdmin):
 
 @admin.register(PairList)
 class PairListAdmin(SeenAdmin):
-    list_display = ("exchange", "market", "refreshed_at", "asked_at", "problem")
+    action_form = WhyForm
+    actions = ("believe_shorter",)
+    list_display = ("exchange", "market", "refreshed_at", "asked_at", "trouble")
     list_filter = ("exchange", "market")
     list_select_related = ("exchange",)
+    fields = readonly_fields = (*list_display, "failures")
+
+    def has_believe_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("strategies.change_pairlist")
+
+    @admin.display(description=_("problem"))
+    def trouble(self, row: PairList) -> str:
+        return pair_lists.trouble(row.problem, row.exchange_id) or marks.NOTHING
+
+    @admin.action(
+        description=_("Accept the next list, though it is much shorter"), permissions=["believe"]
+    )
+    def believe_shorter(self, request: HttpRequest, queryset: QuerySet[PairList]) -> None:
+        """Once, when the exchange itself says that it trades so few: strategies on the pairs that
+        go are suspended."""
+        if not (why := said_why(request)):
+            said = gettext("Nothing was done. Say why, in the field beside the action.")
+            self.message_user(request, said, messages.WARNING)
+            return
+        done = pair_lists.believe_shorter(queryset, by=request.user, why=why)
+        text = ngettext(
+            "%(n)d list is asked for again, and may be shorter this once.",
+            "%(n)d lists are asked for again, and may be shorter this once.",
+            done,
+        ) % {"n": done}
+        if left := len(queryset) - done:
+            others = ngettext(
+                "%(n)d was not refused for being too short.",
+                "%(n)d were not refused for being too short.",
+                left,
+            )
+            text += " " + others % {"n": left}
+        self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)

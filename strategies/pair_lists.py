@@ -1,7 +1,8 @@
 """The pairs of each exchange, kept in the database: refreshed once a day, searched by pages.
 
 What is stored outlives the exchange's bad days. A pair that is gone is marked, never deleted; a
-list that came back empty, or with less than half of what was traded before, is not believed.
+list that came back empty, or with less than half of what was traded before, is not believed, but
+for the one after an operator said that it shrank indeed (`believe_shorter`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from django.db.models import Case, CharField, IntegerField, Q, QuerySet, Value, 
 from django.db.models.functions import Concat
 from django.utils.translation import gettext
 
+from connections.events import AccessEvent, record
 from connections.exchanges.feeds import FEEDS
 from connections.exchanges.market_rows import Listing, MarketRow
 from connections.models import Exchange
@@ -36,7 +38,10 @@ CLAIMED = timedelta(minutes=4)
 DAILY_AT_ONCE = 1  # that one look asks for: twenty lists take ten minutes, not one burst
 BATCH = 1_000  # rows in a statement
 BIG = 10  # of fewer pairs than that, half may well go in a day
-IMPLAUSIBLE = "list_implausible"  # the one problem that is ours; the others are of problems.py
+# Problems that are ours; the others are of problems.py. A list that is believed is so for its next
+# answer alone, whatever that is, and may shrink to a tenth.
+IMPLAUSIBLE, BELIEVED = "list_implausible", "list_believed"
+HALF, TENTH = 2, 10
 KEPT = ("base", "quote", "active", "min_amount", "min_cost", "amount_step", "price_step", "seen_at")
 PRICED = (*KEPT, "last_price", "priced_at")
 # As Pair's columns have room for, and a digit less: SQLite rounds the largest ones up.
@@ -121,13 +126,16 @@ def store(code: str, market: str, listing: Listing, *, now: datetime) -> list[UU
             return []
         pairs = Pair.objects.filter(exchange=code, market=market)
         before = set(pairs.filter(active=True).values_list("symbol", flat=True))
-        if problem := listing.problem or _doubt(listing.rows, before):
+        share = TENTH if row.problem == BELIEVED else HALF
+        if problem := listing.problem or _doubt(listing.rows, before, share):
             row.problem, row.failures = problem, min(row.failures + 1, 99)
         else:
             row.problem, row.failures, row.refreshed_at = "", 0, now
         row.save(update_fields=["problem", "failures", "refreshed_at"])
         if problem:
             return []
+        if _doubt(listing.rows, before):
+            _on_record(row, f"taken, {len(before)} pairs before", None)
         _write(code, market, listing, now)
         unseen = Q(seen_at=None) | Q(seen_at__lt=now)
         pairs.filter(unseen, active=True).update(active=False)
@@ -135,12 +143,31 @@ def store(code: str, market: str, listing: Listing, *, now: datetime) -> list[UU
     return _using(pairs.filter(symbol__in=before ^ after))
 
 
-def _doubt(rows: Collection[MarketRow], before: Collection[str]) -> str:
+def believe_shorter(chosen: QuerySet[PairList], *, by: Any, why: str) -> int:
+    """Of those that were refused as too short the next answer is believed, and asked for at once;
+    how many those are."""
+    with transaction.atomic():
+        refused = chosen.filter(problem=IMPLAUSIBLE).select_for_update(of=("self",))
+        rows = list(refused.order_by("pk"))
+        for row in rows:
+            _on_record(row, f"believed once: {why}", by)
+        ids = [row.pk for row in rows]
+        PairList.objects.filter(pk__in=ids).update(problem=BELIEVED, failures=0, asked_at=None)
+    return len(rows)
+
+
+def _on_record(row: PairList, what: str, by: Any) -> None:
+    why = f"shorter list of {row.market} pairs {what}"
+    changed = AccessEvent.Kind.EXCHANGE_CHANGED
+    record(changed, actor=by, exchange=row.exchange_id, why=why)
+
+
+def _doubt(rows: Collection[MarketRow], before: Collection[str], share: int = HALF) -> str:
     """Pairs that are all halted at once are doubted like pairs that are missing."""
     count = sum(each.active for each in rows)
     if not rows:
         return IMPLAUSIBLE if before else "unexpected"
-    return IMPLAUSIBLE if len(before) >= BIG and count * 2 < len(before) else ""
+    return IMPLAUSIBLE if len(before) >= BIG and count * share < len(before) else ""
 
 
 def _write(code: str, market: str, listing: Listing, now: datetime) -> None:
@@ -195,12 +222,14 @@ def _using(pairs: QuerySet[Pair]) -> list[UUID]:
 def state_of(exchange: str, market: str, *, now: datetime) -> State:
     row = PairList.objects.filter(exchange=exchange, market=market).first() or PairList()
     stale = bool(row.refreshed_at and row.refreshed_at < now - STALE)
-    return State(row.refreshed_at, stale, row.problem, _trouble(row.problem, exchange))
+    return State(row.refreshed_at, stale, row.problem, trouble(row.problem, exchange))
 
 
-def _trouble(problem: str, exchange: str) -> str:
+def trouble(problem: str, exchange: str) -> str:
     if problem == IMPLAUSIBLE:
         return gettext("The new list lacks most of the pairs, so we kept the one we had.")
+    if problem == BELIEVED:
+        return gettext("The exchange's list became much shorter. It is being read once more.")
     return explain(problem, exchange).title + "." if problem else ""
 
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from connections.models import Connection
 from connections.services import lock, lock_owner
@@ -148,6 +149,30 @@ def disable(strategy: StrategyConfig, *, by: Any, now: datetime) -> None:
             locked.save()
             _record(locked, Kind.DISABLED, by, now)
     strategy.refresh_from_db()
+
+
+def disable_many(
+    strategies: Collection[StrategyConfig], *, by: Any, now: datetime
+) -> list[StrategyConfig]:
+    """Switches off those that run or are suspended, and gives them: a few statements for hundreds.
+    Off is always safe, so their accounts are not kept still; the locks it takes are taken in the
+    order in which everybody takes them."""
+    ids = [strategy.pk for strategy in strategies]
+    with transaction.atomic():
+        mine = Connection.objects.filter(strategies__in=ids).values("pk")
+        on_these = Connection.objects.filter(pk__in=mine).order_by("pk")
+        list(on_these.select_for_update(no_key=True).values_list("pk"))
+        rows = StrategyConfig.objects.filter(Q(enabled=True) | Q(suspended_at__isnull=False))
+        rows = rows.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True)
+        found = {row.pk: row.version for row in rows}
+        StrategyConfig.objects.filter(pk__in=list(found)).update(
+            enabled=False, suspended_at=None, suspended_for="", told_suspended_at=None
+        )
+        StrategyEvent.objects.bulk_create(
+            StrategyEvent(strategy_id=pk, kind=Kind.DISABLED, by=by, at=now, version=version)
+            for pk, version in found.items()
+        )
+    return [strategy for strategy in strategies if strategy.pk in found]
 
 
 def suspend(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.contrib.admin.sites import site
 from django.core import mail
 from django.core.cache import cache
 from django.db import DatabaseError, IntegrityError, transaction
@@ -26,6 +27,7 @@ from connections.exchanges.base import KeyFacts
 from connections.models import AccessEvent, Connection, Exchange
 from tests import making
 
+TABLE = "connections_accessevent"
 PASSWORD = "a long enough password"
 NEW_PASSWORD = "seven crimson otters juggle"
 LINK = re.compile(r"https?://testserver(/\S+)")
@@ -211,13 +213,17 @@ ACTS: dict[str, tuple[Callable[[Scene], Any], Kind, str, str]] = {
         lambda s: by_staff(s, paused="on"),
         *(Kind.PAUSED, STAFF, "ticket 4711"),
     ),
+    "resume by staff": (
+        lambda s: (by_staff(s, paused="on"), by_staff(s, **{"initial-paused": "True"})),
+        *(Kind.RESUMED, STAFF, "ticket 4711"),
+    ),
     "notes by staff": (
         lambda s: by_staff(s, notes="Called him"),
         *(Kind.STAFF_ACTED, STAFF, "notes changed: ticket 4711"),
     ),
     "account by staff": (
         lambda s: s.admin("accounts_user", s.trader.pk, is_active="on", is_staff="on"),
-        *(Kind.USER_CHANGED, STAFF, "is_staff"),
+        *(Kind.USER_CHANGED, STAFF, "is_staff: ticket 4711"),
     ),
 }
 BY_THE_WORKER = {"new key passes", "move to the account"}
@@ -297,6 +303,34 @@ def test_password_set_by_staff_leaves_its_event(scene: Scene) -> None:
     scene.desk.post(path, sent)
     event = AccessEvent.objects.filter(kind=Kind.PASSWORD_CHANGED).get()
     assert (event.actor, event.owner, event.ip) == (scene.staff, scene.trader, STAFFS_PLACE)
+    assert event.why == "ticket 4711"
+
+
+def test_password_is_not_set_without_a_reason(scene: Scene) -> None:
+    unsaid = making.desk(Client(), scene.staff)
+    path = reverse("admin:auth_user_password_change", args=[scene.trader.pk])
+    sent = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "usable_password": "true"}
+    assert "/reason/" in unsaid.post(path, sent).url
+    assert User.objects.get(pk=scene.trader.pk).check_password(PASSWORD)
+
+
+def test_account_by_staff_writes_over_nothing_that_its_owner_does(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = reverse("admin:accounts_user_change", args=[scene.trader.pk])
+    form = site._registry[User].get_form
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        """The row is read by now."""
+        owner = User.objects.get(pk=scene.trader.pk)
+        owner.set_password(NEW_PASSWORD)
+        owner.save()
+        return form(*given, **more)
+
+    monkeypatch.setattr(site._registry[User], "get_form", meanwhile)
+    assert scene.desk.post(page, {"is_active": "on", "is_staff": "on"}).status_code == 302
+    owner = User.objects.get(pk=scene.trader.pk)
+    assert owner.is_staff and owner.check_password(NEW_PASSWORD)
 
 
 class TestWrittenOnce:
@@ -346,12 +380,17 @@ class TestWrittenOnce:
             "UPDATE connections_accessevent SET owner_id = (SELECT max(id) FROM accounts_user)",
             "UPDATE connections_accessevent SET ip = NULL, why = 'else'",
             "DELETE FROM connections_accessevent",
+            "TRUNCATE connections_accessevent",
+            "TRUNCATE connections_connection CASCADE",
         ],
     )
     def test_postgresql_refuses(self, event: AccessEvent, staff: User, sql: str) -> None:
         before = list(AccessEvent.objects.values())
         with pytest.raises(DatabaseError, match="kept"), transaction.atomic():
-            database.cursor().execute(sql)
+            cursor = database.cursor()
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # else it is refused for what waits
+            cursor.execute(f"ALTER TABLE {TABLE} ENABLE TRIGGER access_events_are_not_emptied")
+            cursor.execute(sql)
         assert list(AccessEvent.objects.values()) == before
 
     def test_row_that_it_is_about_may_go(self, event: AccessEvent) -> None:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 
 from backfuture.accounts.models import User
-from connections import many
+from connections import many, services
 from connections.models import (
     AccessEvent,
     Connection,
@@ -25,6 +25,7 @@ from connections.models import (
     Exchange,
     Finding,
     FindingChange,
+    Incident,
     Notice,
     NoticePreferences,
 )
@@ -107,6 +108,14 @@ class TestTestingAgain:
         rows = rows_of(trader, many.AT_ONCE + 2)
         assert "0 tests were asked for. 22 connections are paused" in act(desk, "test_again", *rows)
 
+    def test_one_that_an_incident_stops_is_left(self, desk: Client, trader: User) -> None:
+        rows = rows_of(trader, many.AT_ONCE + 2)
+        Incident.objects.create(scope="all", reason="x", state="done", confirmed_at=timezone.now())
+        assert "0 tests were asked for. 22 connections are paused or stopped" in act(
+            desk, "test_again", *rows
+        )
+        assert not events("staff_acted")
+
 
 class TestAskingForANewKey:
     def test_its_owner_is_told_once_a_day(self, desk: Client, connection: Connection) -> None:
@@ -148,7 +157,10 @@ class TestAcknowledging:
         assert Finding.objects.filter(state="acknowledged").count() == 3
         assert FindingChange.objects.filter(by=staff, state="acknowledged").count() == 3
         assert Finding.objects.filter(state="suppressed").exists()
+        said = [("trader@example.com", "findings acknowledged: ticket 4711")]
+        assert events("staff_acted") == said * 2
         assert "0 were acknowledged." in act(desk, "acknowledge_findings", first)
+        assert events("staff_acted") == said * 2, "nothing was done to it"
 
 
 ACTIONS = ("test_again", "pause", "resume", "ask_to_replace", "acknowledge_findings")
@@ -292,6 +304,78 @@ class TestPage:
         assert events("staff_acted") == [("trader@example.com", "notes changed: ticket 4711")]
 
 
+class TestPageThatIsOld:
+    """What it shows was changed by somebody else while it was open."""
+
+    @pytest.fixture
+    def shown(self, desk: Client, trader: User, connection: Connection) -> dict[str, str]:
+        """The form as a browser sends it."""
+        page = reverse("admin:connections_connection_change", args=[connection.pk])
+        text = desk.get(page).content.decode()
+        fields = ("name", "initial-name", "notes", "initial-notes", "initial-paused")
+        assert all(f'name="{name}"' in text for name in fields)
+        bound = desk.get(page).context["adminform"].form
+        name, notes = bound.initial["name"], bound.initial["notes"]
+        return {
+            "name": name,
+            "initial-name": name,
+            "notes": notes,
+            "initial-notes": notes,
+            "initial-paused": str(bound.fields["paused"].initial),
+        }
+
+    def test_neither_resumes_nor_renames(
+        self, desk: Client, trader: User, connection: Connection, shown: dict[str, str]
+    ) -> None:
+        services.pause(connection, by=trader)
+        services.rename(connection, "Mine", by=trader)
+        page = reverse("admin:connections_connection_change", args=[connection.pk])
+        assert desk.post(page, {**shown, "notes": "Called"}).status_code == 302
+        row = Connection.objects.get()
+        assert (row.name, row.notes) == ("Mine", "Called")
+        assert row.paused_at is not None
+        assert not events("resumed") and len(events("renamed")) == 1
+
+    def test_name_that_the_owner_takes_in_that_moment_is_left_to_them(
+        self,
+        desk: Client,
+        connection: Connection,
+        shown: dict[str, str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        rename = services.rename
+
+        def meanwhile(row: Connection, name: str, **more: Any) -> None:
+            keyed(row.owner, name=name)
+            rename(row, name, **more)
+
+        monkeypatch.setattr(services, "rename", meanwhile)
+        page = reverse("admin:connections_connection_change", args=[connection.pk])
+        assert desk.post(page, {**shown, "name": "Mine"}).status_code == 302
+        assert "The name was not changed" in messages(desk, page)
+        connection.refresh_from_db()
+        assert connection.name == "MEXC Spot Main"
+
+    def test_new_one_resumes(
+        self, desk: Client, trader: User, connection: Connection, shown: dict[str, str]
+    ) -> None:
+        services.pause(connection, by=trader)
+        making.age(connection, minutes=1)
+        page = reverse("admin:connections_connection_change", args=[connection.pk])
+        desk.post(page, {**shown, "initial-paused": "True"})
+        assert Connection.objects.get().paused_at is None
+        test = connection.tests.open().get()
+        assert (test.reason, test.requested_by.email) == ("staff", "staff@example.com")
+
+
+def test_a_notice_that_did_not_arrive_says_why(desk: Client, trader: User) -> None:
+    notice = Notice.objects.create(user=trader, kind="test", key="k", subject="Hello")
+    notice.deliveries.create(status="given_up", problem="mail_refused")
+    page = reverse("admin:connections_notice_change", args=[notice.pk])
+    text = desk.get(page).content.decode()
+    assert "The mail server refused your address." in text and "mail_refused" not in text
+
+
 class TestStrategies:
     @pytest.fixture
     def safe(self, trader: User) -> StrategyConfig:
@@ -342,6 +426,51 @@ class TestStrategies:
         text = making.say_why(desk, safe.owner).get(page).content.decode()
         labels = [str(StrategyConfig._meta.get_field(name).verbose_name) for name in SETTINGS]
         assert [label for label in labels if capfirst(label) not in text] == []
+
+    def test_a_thousand_are_switched_off_at_once(self, desk: Client, safe: StrategyConfig) -> None:
+        connection = safe.connection
+        StrategyConfig.objects.bulk_create(
+            StrategyConfig(
+                owner=safe.owner, connection=connection, name=f"S {n}", quote="USDT", enabled=True
+            )
+            for n in range(999)
+        )
+        StrategyConfig.objects.filter(name__in=["S 1", "S 2"]).update(
+            enabled=False, suspended_at=timezone.now(), suspended_for="failed"
+        )
+        with CaptureQueriesContext(database) as asked:
+            text = act(desk, "switch_off", safe, path=STRATEGIES, select_across="1", why="x")
+        assert "999 strategies were switched off." in text, "one was off already"
+        assert not StrategyConfig.objects.filter(enabled=True).exists()
+        assert not StrategyConfig.objects.exclude(suspended_for="").exists()
+        assert StrategyConfig.objects.get(name="S 7").events.get().kind == "disabled"
+        assert events("staff_acted") == [("trader@example.com", "strategy switched off: x")]
+        assert len(asked) < 80, len(asked)
+
+    def test_one_without_a_connection_is_its_owner_s_to_read_too(
+        self, desk: Client, trader: User
+    ) -> None:
+        lone = StrategyConfig.objects.create(
+            owner=trader,
+            name="Lone",
+            quote="USDT",
+            suspended_at=timezone.now(),
+            suspended_for="removed",
+        )
+        act(desk, "switch_off", lone, path=STRATEGIES)
+        assert events("staff_acted") == [
+            ("trader@example.com", "strategy switched off: ticket 4711")
+        ]
+
+    def test_its_page_says_in_words_why_it_was_suspended(
+        self, desk: Client, safe: StrategyConfig
+    ) -> None:
+        strategies.enable(safe, by=safe.owner, now=timezone.now())
+        strategies.suspend(safe, "no_trading", timezone.now())
+        page = reverse("admin:strategies_strategyconfig_change", args=[safe.pk])
+        text = desk.get(page).content.decode()
+        assert "The key may not trade on this market any more." in text
+        assert "no_trading" not in text
 
     def test_its_page_edits_nothing(self, desk: Client, safe: StrategyConfig) -> None:
         page = reverse("admin:strategies_strategyconfig_change", args=[safe.pk])

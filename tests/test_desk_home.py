@@ -22,6 +22,7 @@ from backfuture.accounts.models import User
 from backfuture.schedules import KNOWN
 from connections import counting, desk_figures
 from connections.exchanges.problems import MAY_PASS, PROBLEMS
+from connections.incidents import Incident
 from connections.models import (
     Connection,
     ConnectionTest,
@@ -294,6 +295,48 @@ class TestWhatNeedsAPerson:
         assert card(desk, "Overdue tests").number == "0"
         assert card(desk, "Tests that wait").number == "0"
 
+    def test_what_an_incident_stops_is_neither_overdue_nor_waiting(
+        self, desk: Client, trader: User
+    ) -> None:
+        waits(keyed(trader, next_test_at=timezone.now() - DAY), 900)
+        waits(keyed(trader, "okx", next_test_at=timezone.now() - DAY), 900)
+        stop = Incident(scope="exchange", exchange_id="mexc", reason="x", state="done")
+        stop.confirmed_at = timezone.now()
+        stop.save()
+        for title in ("Overdue tests", "Tests that wait"):
+            assert card(desk, title).number == "1"
+            assert behind(desk, card(desk, title).link) == 1
+        Incident.objects.update(lifted_at=timezone.now())
+        assert card(desk, "Overdue tests").number == "2"
+
+    @pytest.mark.parametrize(
+        ("fields", "counts"),
+        [
+            ({"state": "asked"}, True),
+            ({"state": "asked", "asked_at": timezone.now() - HOUR}, False),
+            ({"state": "withdrawn"}, False),
+            ({"state": "running", "confirmed_at": timezone.now(), "stop_use": False}, True),
+            ({"state": "done", "confirmed_at": timezone.now(), "stop_use": False}, False),
+            ({"state": "done", "confirmed_at": timezone.now()}, True),
+            (
+                {
+                    "state": "done",
+                    "confirmed_at": timezone.now(),
+                    "lifted_at": timezone.now(),
+                },
+                False,
+            ),
+        ],
+    )
+    def test_incidents_that_are_not_over(
+        self, desk: Client, fields: dict[str, Any], counts: bool
+    ) -> None:
+        Incident.objects.create(**{"scope": "all", "reason": "x", **fields})
+        cards = [each for each in shown(desk).cards if each.title == "Incidents"]
+        assert [each.number for each in cards] == ["1"] * counts
+        assert [behind(desk, each.link) for each in cards] == [1] * counts
+        assert all(each.tone == "bad" for each in cards)
+
 
 class TestQueue:
     @pytest.mark.parametrize(("seconds", "tone"), [(50, "calm"), (70, "bad")])
@@ -534,12 +577,14 @@ class TestWhoSeesWhat:
             ("view_strategyconfig", {"Strategies suspended"}, set()),
             ("view_connectiontest", {"Tests that wait"}, {"charts"}),
             ("view_periodictask", set(), {"schedules"}),
+            ("view_incident", {"Incidents"}, set()),
             ("view_exchange", set(), set()),
         ],
     )
     def test_each_block_needs_the_right_to_its_list(
         self, db: None, right: str, cards: set[str], blocks: set[str]
     ) -> None:
+        Incident.objects.create(scope="all", reason="x")
         home = shown(helper(right))
         assert {card.title for card in home.cards} == cards
         names = ("findings", "failing", "schedules")

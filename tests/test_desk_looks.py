@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -43,6 +44,7 @@ def pages(trader: User) -> dict[str, str]:
             owner=trader, connection=row, name="S", quote="USDT"
         ),
         "accounts_user": trader,
+        "connections_accessevent": AccessEvent.objects.create(kind="signed_in", owner=trader),
     }
     return {name: reverse(f"admin:{name}_change", args=[each.pk]) for name, each in rows.items()}
 
@@ -59,6 +61,7 @@ SOMEBODYS = (
     "connections_notice",
     "strategies_strategyconfig",
     "accounts_user",
+    "connections_accessevent",
 )
 
 
@@ -101,6 +104,18 @@ class TestReason:
         again = making.desk(Client(), User.objects.get(email="staff@example.com"))
         assert again.get(mine["connections_connection"]).status_code == 302
 
+    def test_another_ticket_of_the_same_person_is_another_reason(
+        self, desk: Client, trader: User
+    ) -> None:
+        path = pages(trader)["connections_connection"]
+        making.say_why(desk, trader, why="ticket 1")
+        text = desk.get(path).content.decode()
+        assert "You look because of: ticket 1." in text
+        link = re.search(r'href="(/admin/reason/[^"]+)"', text)
+        assert link and desk.post(link[1], {"why": "ticket 2"}).url == path
+        desk.get(path)
+        assert [why for _owner, why in recorded()] == ["ticket 1", "ticket 2"]
+
     @pytest.mark.parametrize("why", ["", "   ", "x" * 121])
     def test_has_to_be_one(self, desk: Client, trader: User, why: str) -> None:
         answer = desk.post(reverse("admin:reason", args=[trader.pk]), {"why": why})
@@ -141,6 +156,7 @@ class TestReason:
 
 class TestEvents:
     def test_nothing_of_them_can_be_changed_here(self, desk: Client, trader: User) -> None:
+        making.say_why(desk, trader)
         event = AccessEvent.objects.create(kind="opened", owner=trader)
         for page, sent in (("change", {"why": "else"}), ("delete", {"post": "yes"})):
             path = reverse(f"admin:connections_accessevent_{page}", args=[event.pk])
@@ -149,6 +165,35 @@ class TestEvents:
         desk.post(lead, {"action": "delete_selected", "_selected_action": event.pk, "post": "yes"})
         assert AccessEvent.objects.get(pk=event.pk).why == ""
         assert desk.get(reverse("admin:connections_accessevent_add")).status_code == 403
+
+    def test_of_what_is_nobody_s_nobody_is_asked(self, desk: Client) -> None:
+        event = AccessEvent.objects.create(kind="exchange_changed", exchange="mexc")
+        path = reverse("admin:connections_accessevent_change", args=[event.pk])
+        assert desk.get(path).status_code == 200
+        assert not recorded()
+
+    def test_where_somebody_was_is_not_in_the_list(self, desk: Client, trader: User) -> None:
+        event = AccessEvent.objects.create(
+            kind="signed_in", owner=trader, ip="192.0.2.77", agent="Netscape"
+        )
+        lead = reverse("admin:connections_accessevent_changelist")
+        text = desk.get(lead).content.decode()
+        assert "trader@example.com" in text
+        assert "192.0.2.77" not in text and "Netscape" not in text
+        making.say_why(desk, trader)
+        page = reverse("admin:connections_accessevent_change", args=[event.pk])
+        assert "192.0.2.77" in desk.get(page).content.decode()
+        assert recorded() == [("trader@example.com", "ticket 4711")]
+
+    def test_an_operator_gives_a_reason_as_well(self, trader: User) -> None:
+        event = AccessEvent.objects.create(kind="signed_in", owner=trader)
+        client = helper("view_accessevent")
+        page = reverse("admin:connections_accessevent_change", args=[event.pk])
+        asked = client.get(page)
+        assert client.get(asked.url).status_code == 200
+        assert client.post(asked.url, {"why": "incident 3"}).url == page
+        assert client.get(page).status_code == 200
+        assert recorded() == [("trader@example.com", "incident 3")]
 
 
 class TestSavedViews:
@@ -220,6 +265,7 @@ class TestSavedViews:
 class TestExchanges:
     def change(self, desk: Client, **sent: str) -> Any:
         values = {"offered": "on", "position": "10", "notice": "", "server_ips": "", **sent}
+        values |= {"initial-offered": "True"}
         return desk.post(reverse("admin:connections_exchange_change", args=["mexc"]), values)
 
     def test_own_addresses_are_what_users_copy(self, desk: Client, browser: Client) -> None:
@@ -239,6 +285,10 @@ class TestExchanges:
         [
             ("192.0.2.1, nonsense", "“nonsense” is no IP address"),
             ("192.0.2.0/24", "is no IP address"),
+            ("192.0.2.1 192.0.2.2", "is no IP address"),
+            ("127.0.0.1", "is no IP address that an exchange could see"),
+            ("::", "is no IP address"),
+            ("fe80::1%eth0", "is no IP address"),
             (",".join(f"192.0.2.{number}" for number in range(1, 12)), "10 addresses at most"),
         ],
     )
@@ -260,8 +310,52 @@ class TestExchanges:
         shown = site._registry[Exchange]
         assert f">{word}<" in str(shown.standing(Exchange.objects.get(code="mexc")))
 
+    def test_an_address_given_twice_is_one(self, desk: Client) -> None:
+        self.change(desk, server_ips="192.0.2.1, 192.0.2.2,192.0.2.1")
+        assert Exchange.objects.get(code="mexc").server_ips == "192.0.2.1,192.0.2.2"
+
+    def test_a_pause_is_not_ended_by_a_page_that_was_open_before(self, desk: Client) -> None:
+        path = reverse("admin:connections_exchange_changelist")
+        answer = desk.get(path)
+        forms = answer.context_data["cl"].formset.forms  # type: ignore[attr-defined]
+        sent = {"form-TOTAL_FORMS": str(len(forms)), "form-INITIAL_FORMS": str(len(forms))}
+        for number, form in enumerate(forms):
+            row, lead = form.instance, f"form-{number}"
+            sent |= {f"{lead}-code": row.code, f"{lead}-position": str(row.position)}
+            sent |= {f"{lead}-offered": "on", f"initial-{lead}-offered": "True"}
+            sent |= {f"initial-{lead}-paused": "False"}
+            sent |= {f"initial-{lead}-position": str(row.position)}
+            assert f'name="initial-{lead}-paused"' in answer.content.decode()
+        sent["form-0-position"] = "7"
+        first = forms[0].instance.code
+        Exchange.objects.update(paused=True)
+        assert desk.post(path, {**sent, "_save": "Save"}).status_code == 302
+        assert not Exchange.objects.filter(paused=False).exists()
+        assert Exchange.objects.get(code=first).position == 7
+        event = AccessEvent.objects.get(kind="exchange_changed")
+        assert (event.exchange, event.why) == (first, "position: 7")
+
+    def test_marks_of_the_sweep_are_not_written_over(
+        self, desk: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def meanwhile(code: str) -> bool:
+            Exchange.objects.filter(code="mexc").update(sweep_fence=9)
+            return True
+
+        monkeypatch.setattr("connections.admin._can_be_seen", meanwhile)
+        self.change(desk, server_ips="192.0.2.1")
+        row = Exchange.objects.get(code="mexc")
+        assert (row.server_ips, row.sweep_fence) == ("192.0.2.1", 9)
+
+    def test_saving_the_same_writes_nothing(self, desk: Client) -> None:
+        row = Exchange.objects.get(code="mexc")
+        same = {"initial-position": str(row.position), "position": str(row.position)}
+        self.change(desk, **same)
+        assert not AccessEvent.objects.filter(kind="exchange_changed").exists()
+
     def test_a_change_is_on_record(self, desk: Client) -> None:
-        self.change(desk, notice="Slow today")
+        same = str(Exchange.objects.get(code="mexc").position)
+        self.change(desk, notice="Slow today", position=same, **{"initial-position": same})
         event = AccessEvent.objects.get(kind="exchange_changed")
         assert (event.exchange, event.why) == ("mexc", "notice: Slow today")
 

@@ -151,7 +151,14 @@ class TestNothingSecret:
 class TestEnoughToHelp:
     def test_tells_what_happened(self, desk: Client, connection: Connection) -> None:
         found = json.loads(of_support(desk, connection).content)
-        assert set(found["product"]) >= {"backfuture", "django", "ccxt", "database", "broker"}
+        assert set(found["product"]) >= {
+            "backfuture",
+            "python",
+            "django",
+            "ccxt",
+            "database",
+            "broker",
+        }
         about, test = found["connection"], found["tests"][0]
         assert about["exchange"] == "mexc"
         assert about["problem"]["code"] == "ip_not_allowed"

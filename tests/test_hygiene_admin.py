@@ -182,6 +182,33 @@ class TestFindings:
             assert change.why == more.get("why", "")
         assert "Done for 2 findings." in text_of(desk, LIST)
 
+    @pytest.mark.parametrize("action", ["acknowledge", "snooze", "suppress"])
+    def test_a_thousand_cost_hardly_more_than_two(
+        self, desk: Client, trader: User, action: str
+    ) -> None:
+        Connection.objects.bulk_create(
+            Connection(owner=trader, exchange_id="mexc", name=f"Row {n}") for n in range(1000)
+        )
+        rows = [
+            Finding(connection=each, rule="old", severity=20) for each in Connection.objects.all()
+        ]
+        Finding.objects.bulk_create(rows)
+        with CaptureQueriesContext(database) as asked:
+            act(desk, action, *Finding.objects.all()[:1], select_across="1", why="known")
+        assert "Done for 1000 findings." in text_of(desk, LIST)
+        assert FindingChange.objects.count() == 1000
+        acted = AccessEvent.objects.filter(kind="staff_acted")
+        assert acted.count() == 1000
+        assert (
+            acted[0].why
+            == {
+                "acknowledge": "finding acknowledged: known",
+                "snooze": "finding snoozed: known",
+                "suppress": "finding suppressed: known",
+            }[action]
+        )
+        assert len(asked) < 80, len(asked)
+
     def test_a_snooze_is_of_thirty_days_or_what_staff_set(
         self, desk: Client, finding: Finding
     ) -> None:
@@ -398,6 +425,40 @@ class TestReport:
         event = AccessEvent.objects.get(kind=AccessEvent.Kind.EXPORTED)
         assert (event.actor, event.owner) == (staff, None)
         assert event.why == "credential report, 1 connections: audit of May"
+
+    def test_each_owner_can_read_that_theirs_was_in_it(
+        self, desk: Client, connection: Connection, staff: User, stranger: User, mexc: Exchange
+    ) -> None:
+        making.connection(stranger, mexc, "Strange")
+        self.lines(report(desk, connection, select_across="1"))
+        told = AccessEvent.objects.filter(kind="exported").exclude(owner=None)
+        assert set(told.values_list("owner__email", "actor", "connection__name", "why")) == {
+            (
+                "trader@example.com",
+                staff.pk,
+                "MEXC Spot Main",
+                "credential report: audit of May",
+            ),
+            ("stranger@example.com", staff.pk, "Strange", "credential report: audit of May"),
+        }
+        assert set(told.values_list("ip", flat=True)) == {"127.0.0.1"}
+        page = making.sign_in(Client(), stranger).get("/accounts/activity/").content.decode()
+        assert "credential report: audit of May" in page
+
+    def test_what_has_not_left_was_not_read(
+        self, desk: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On record before a line leaves, and no more than leaves: it goes in parts."""
+        monkeypatch.setattr(reports, "CHUNK", 1)
+        making.connection(connection.owner, connection.exchange, "Zebra")
+        parts = iter(report(desk, connection, select_across="1").streaming_content)
+        told = AccessEvent.objects.filter(kind="exported").exclude(owner=None)
+        next(parts)
+        assert not told.exists()
+        assert b"MEXC Spot Main" in next(parts)
+        assert [event.connection for event in told] == [connection]
+        list(parts)
+        assert told.all().count() == 2
 
     def test_it_needs_a_reason(self, desk: Client, connection: Connection) -> None:
         assert not report(desk, connection, why=" ").streaming

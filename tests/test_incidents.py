@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from connections import (
     hooks,
     incident_asking,
     incident_work,
+    keyring,
     replacing,
     results,
     schedule,
@@ -49,6 +51,7 @@ from strategies import suspending
 from strategies.models import StrategyConfig, StrategyEvent
 from strategies.services import NotSafe
 from tests import making, strategies_made
+from tests.key_files import KeyFiles
 from tests.simulator import Simulator
 
 State = Incident.State
@@ -173,6 +176,22 @@ class TestTwoPeople:
             incident_asking.ask(wish(), by=other, now=timezone.now())
         assert Incident.objects.get().state == State.ASKED
 
+    def test_who_asked_must_still_be_allowed_when_another_confirms(
+        self, anna: User, ben: User
+    ) -> None:
+        """One operator, and somebody who is none any more, are not two."""
+        now = timezone.now()
+        incident = incident_asking.ask(wish(destroy=False), by=anna, now=now)
+        stopped = done(operator("carl@example.com"), ben, wish(destroy=False))
+        incident_asking.ask_to_lift(stopped, by=anna, now=now)
+        anna.user_permissions.clear()
+        with pytest.raises(Refused, match="any more"):
+            incident_asking.confirm(incident, by=ben, now=now)
+        with pytest.raises(Refused, match="any more"):
+            incident_asking.lift(stopped, by=ben, now=now)
+        incident.refresh_from_db()
+        assert incident.state == State.ASKED and stops().everything
+
     @pytest.mark.parametrize(("minutes", "fits"), [(29, True), (30, False), (-1, False)])
     def test_half_an_hour_is_left_to_confirm(
         self, anna: User, ben: User, minutes: int, fits: bool
@@ -240,6 +259,24 @@ class TestDryRun:
         User.objects.filter(pk=stranger.pk).update(is_active=False)
         closed = incident_work.forecast(wish().as_incident())
         assert (closed.owners, closed.untold) == (1, 1)
+
+    @pytest.mark.parametrize("scope", ["all", "exchange", "owner"])
+    def test_counts_are_what_is_done(
+        self, anna: User, ben: User, world: dict[str, Connection], trader: User, scope: str
+    ) -> None:
+        making.asked_again(world["mine"])
+        making.replaced(world["theirs"])
+        User.objects.filter(email="stranger@example.com").update(is_active=scope != "all")
+        of = {"exchange": {"exchange": "mexc"}, "owner": {"owner": trader}}.get(scope, {})
+        counted = incident_work.forecast(wish(scope, **of).as_incident())
+        incident = done(anna, ben, wish(scope, **of))
+        assert (incident.dropped, incident.suspended, incident.told, incident.destroyed) == (
+            counted.tests,
+            counted.strategies,
+            counted.owners,
+            counted.keys,
+        )
+        assert counted.tests == 1 and counted.keys >= 2
 
     def test_changes_nothing(self, world: dict[str, Connection]) -> None:
         before = [rows(each) for each in world.values()]
@@ -417,6 +454,33 @@ class TestWhileUseIsStopped:
         connection.refresh_from_db()
         assert services.resume(connection, by=connection.owner) is None
         assert not connection.tests.open().exists()
+
+    def test_the_vault_s_own_keys_are_changed_all_the_same(
+        self,
+        anna: User,
+        ben: User,
+        world: dict[str, Connection],
+        trader: User,
+        tmp_path: Path,
+        settings: Any,
+    ) -> None:
+        """A leak may ask for exactly that. It is on record and brings nothing back."""
+        incident = confirmed(anna, ben, wish("owner", owner=trader))
+        KeyFiles(tmp_path, settings).add()
+        rotation = iter(keyring.rotation(batch=1))
+        next(rotation)
+        while not incident_work.run(incident.pk):
+            pass
+        list(rotation)
+        assert (sealed(world["mine"]), sealed(world["elsewhere"])) == (0, 0)
+        assert (sealed(world["theirs"]), sealed(world["far"])) == (1, 1)
+        assert not keyring.survey().stale
+        rotated = AccessEvent.objects.filter(kind="opened", why="keys rotate")
+        assert set(rotated.values_list("connection", flat=True)) >= {
+            world["theirs"].pk,
+            world["far"].pk,
+        }
+        assert not rotated.exclude(actor=None).exists()
 
     def test_owners_are_told_through_their_chat_service_all_the_same(
         self, anna: User, ben: User, connection: Connection, monkeypatch: pytest.MonkeyPatch

@@ -15,16 +15,18 @@ from typing import Any
 import pytest
 from django.db import connection as database
 from django.db import connections as databases
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from backfuture.accounts.models import User
 from connections.exchanges import markets
 from connections.exchanges.feeds import FEEDS
 from connections.exchanges.market_rows import Listing, MarketRow
-from connections.models import Exchange, Finding
+from connections.models import AccessEvent, Exchange, Finding
 from strategies import pair_lists, tasks
 from strategies.models import Pair, PairList
-from tests import many
+from tests import making, many
 from tests.many import NOW, SECOND
 from tests.simulator import Simulator
 
@@ -200,6 +202,60 @@ class TestStore:
         assert max(counts) < (20 if database.vendor == "postgresql" else 100)
 
 
+class TestBelieved:
+    """An operator says that a list shrank indeed: the next answer is taken, once."""
+
+    @pytest.fixture
+    def refused(self) -> PairList:
+        store(listing(*names(40)))
+        store(listing(*names(5)), now=NOW + DAY)
+        assert the_list().problem == pair_lists.IMPLAUSIBLE
+        return the_list()
+
+    def believe(self, staff: User, **sent: str) -> str:
+        desk = making.desk(Client(), staff)
+        path = reverse("admin:strategies_pairlist_changelist")
+        ids = [str(row.pk) for row in PairList.objects.all()]
+        desk.post(path, {"action": "believe_shorter", "_selected_action": ids, **sent})
+        return desk.get(path).content.decode()
+
+    def test_next_list_is_asked_for_at_once_and_taken(self, refused: PairList, staff: User):
+        text = self.believe(staff, why="delisted, see their notice")
+        assert "1 list is asked for again" in text and "became much shorter" in text
+        assert ("mexc", "spot") in pair_lists.due(NOW + DAY)
+        store(listing(*names(5)), now=NOW + DAY + HOUR)
+        assert traded() == {f"{name}/USDT" for name in names(5)}
+        assert the_list().problem == ""
+        said = AccessEvent.objects.filter(kind="exchange_changed", exchange="mexc").order_by("pk")
+        assert [(event.actor, event.why) for event in said] == [
+            (staff, "shorter list of spot pairs believed once: delisted, see their notice"),
+            (None, "shorter list of spot pairs taken, 40 pairs before"),
+        ]
+
+    def test_once(self, refused: PairList, staff: User):
+        self.believe(staff, why="delisted")
+        store(listing(*names(30)), now=NOW + DAY + HOUR)
+        store(listing(*names(5)), now=NOW + 2 * DAY)
+        assert len(traded()) == 30 and the_list().problem == pair_lists.IMPLAUSIBLE
+
+    @pytest.mark.parametrize("left", [0, 3])
+    def test_not_whatever_comes(self, refused: PairList, staff: User, left: int):
+        self.believe(staff, why="delisted")
+        store(listing(*names(left)), now=NOW + DAY + HOUR)
+        assert len(traded()) == 40 and the_list().problem == pair_lists.IMPLAUSIBLE
+
+    def test_needs_a_reason(self, refused: PairList, staff: User):
+        assert "Nothing was done. Say why" in self.believe(staff)
+        assert the_list().problem == pair_lists.IMPLAUSIBLE
+
+    def test_of_others_there_is_nothing_to_accept(self, staff: User):
+        store(listing(*names(40)))
+        text = self.believe(staff, why="x")
+        assert "0 lists are asked for again" in text and "1 was not refused" in text
+        assert the_list().problem == ""
+        assert not AccessEvent.objects.filter(kind="exchange_changed").exists()
+
+
 class TestWhoIsTouched:
     @pytest.fixture
     def mine(self, trader: User) -> Any:
@@ -308,7 +364,11 @@ class TestState:
 
     @pytest.mark.parametrize(
         ("problem", "words"),
-        [("list_implausible", "lacks most"), ("unavailable", "Exchange unavailable.")],
+        [
+            ("list_implausible", "lacks most"),
+            ("list_believed", "shorter"),
+            ("unavailable", "Exchange unavailable."),
+        ],
     )
     def test_trouble_is_said_in_words(self, problem, words):
         PairList.objects.create(exchange_id="mexc", market="spot", problem=problem)

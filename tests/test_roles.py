@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.admin.sites import site
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
@@ -17,9 +18,11 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from backfuture.accounts import roles, view_as
 from backfuture.accounts.models import User
+from backfuture.schedules import KNOWN
 from connections.incidents import Incident
 from connections.models import AccessEvent, Connection, Exchange, Finding, Notice, Thresholds
-from strategies.models import StrategyConfig
+from strategies import pair_lists
+from strategies.models import PairList, StrategyConfig
 from tests import making
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -51,6 +54,10 @@ class Desk:
             user=self.trader, kind="test", key="k", subject="Hello", text="Hello"
         )
 
+        self.pair_list = PairList.objects.create(
+            exchange=mexc, market="spot", problem=pair_lists.IMPLAUSIBLE
+        )
+
     def sees(self, name: str, pk: Any = None) -> bool:
         page = "change" if pk else "changelist"
         answer = self.client.get(reverse(f"admin:{name}_{page}", args=[pk] if pk else []))
@@ -69,7 +76,7 @@ class Desk:
 
 
 CONNECTION, FINDING = "connections_connection", "connections_finding"
-STRATEGY = "strategies_strategyconfig"
+STRATEGY, PAIR_LIST = "strategies_strategyconfig", "strategies_pairlist"
 
 
 def sees(name: str) -> Callable[[Desk], bool]:
@@ -114,7 +121,8 @@ def pauses(desk: Desk) -> bool:
     desk.act(CONNECTION, "pause", desk.connection)
     by_list = desk.fresh(desk.connection).paused_at is not None
     Connection.objects.update(paused_at=None)
-    desk.change(CONNECTION, desk.connection.pk, name="Main", paused="on")
+    answer = desk.change(CONNECTION, desk.connection.pk, name="Main", paused="on")
+    assert by_list == (answer.status_code == 302) and by_list != (answer.status_code == 403)
     assert by_list == (desk.fresh(desk.connection).paused_at is not None)
     return by_list
 
@@ -183,6 +191,11 @@ def sees_as_user(desk: Desk) -> bool:
     return bool(desk.client.get("/connections/").context["user"] == desk.trader)
 
 
+def accepts_shorter(desk: Desk) -> bool:
+    desk.act(PAIR_LIST, "believe_shorter", desk.pair_list)
+    return bool(desk.fresh(desk.pair_list).problem == pair_lists.BELIEVED)
+
+
 def switches(desk: Desk) -> bool:
     """Asks for one, and confirms that of somebody else."""
     wish = {"scope": "all", "stop_use": "on", "reason": "A disk was copied"}
@@ -214,7 +227,7 @@ TABLE: dict[str, tuple[Callable[[Desk], bool], str]] = {
     "see thresholds": (sees("connections_thresholds"), "Operator, Auditor"),
     "see schedules": (
         sees_one("django_celery_beat_periodictask", "schedule"),
-        "Operator, Auditor",
+        "Support, Support lead, Operator, Auditor",
     ),
     "see roles": (sees("auth_group"), "Auditor"),
     "see incidents": (sees("connections_incident"), "Operator, Auditor"),
@@ -234,6 +247,7 @@ TABLE: dict[str, tuple[Callable[[Desk], bool], str]] = {
     "change exchanges, notices to users": (changes_exchange, "Operator"),
     "change thresholds, retention": (changes_thresholds, "Operator"),
     "change schedules": (changes_schedule, "Operator"),
+    "accept a shorter list of pairs": (accepts_shorter, "Operator"),
     "ask for and confirm incidents": (switches, "Operator"),
     "change accounts": (changes_account, ""),
     "change roles": (changes_role, ""),
@@ -245,6 +259,55 @@ TABLE: dict[str, tuple[Callable[[Desk], bool], str]] = {
 def test_cell(db: None, action: str, who: str) -> None:
     does, may = TABLE[action]
     assert does(Desk(who)) == (who == "superuser" or who in may.split(", "))
+
+
+# What each action of a list is called in the table.
+ACTIONS = {
+    CONNECTION: {
+        "test_again": "test again",
+        "pause": "pause a connection",
+        "resume": "resume a connection",
+        "ask_to_replace": "ask for a new key",
+        "acknowledge_findings": "acknowledge all of a connection",
+        "download_report": "export",
+    },
+    FINDING: {
+        "acknowledge": "acknowledge findings",
+        "snooze": "acknowledge findings",
+        "suppress": "suppress findings",
+    },
+    STRATEGY: {"enable": "switch strategies", "switch_off": "switch strategies"},
+    PAIR_LIST: {"believe_shorter": "accept a shorter list of pairs"},
+}
+
+
+def test_every_action_is_in_the_table() -> None:
+    shown = {
+        f"{m._meta.app_label}_{m._meta.model_name}": each for m, each in site._registry.items()
+    }
+    offered = {name: set(each.actions or ()) for name, each in shown.items() if each.actions}
+    assert offered == {name: set(actions) for name, actions in ACTIONS.items()}
+    assert {each for actions in ACTIONS.values() for each in actions.values()} <= set(TABLE)
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_of_others_is_refused_at_the_address(db: None, name: str, who: str) -> None:
+    """And not only passed over."""
+    desk = Desk(who)
+    rows: dict[str, Any] = {CONNECTION: desk.connection, FINDING: desk.finding}
+    rows |= {STRATEGY: desk.strategy, PAIR_LIST: desk.pair_list}
+    for action, cell in ACTIONS[name].items():
+        may = who == "superuser" or who in TABLE[cell][1].split(", ")
+        answer = desk.act(name, action, rows[name])
+        assert (answer.status_code == 403) != may, action
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_what_can_be_no_row_is_not_found(db: None, name: str) -> None:
+    sent = {"action": next(iter(ACTIONS[name])), "_selected_action": "nonsense", **WHY}
+    answer = Desk("superuser").client.post(reverse(f"admin:{name}_changelist"), sent)
+    assert answer.status_code == 404
 
 
 @pytest.mark.parametrize("action", TABLE)
@@ -264,6 +327,13 @@ def test_groups_have_exactly_these_permissions(db: None) -> None:
     for name, rights in roles.ROLES.items():
         rows = Group.objects.get(name=name).permissions.select_related("content_type")
         assert {f"{row.content_type.app_label}.{row.codename}" for row in rows} == rights
+
+
+@pytest.mark.parametrize("who", ["Support", "Support lead", "Operator", "Auditor"])
+def test_home_tells_every_role_when_work_stands_still(db: None, who: str) -> None:
+    home = Desk(who).client.get("/admin/").context["home"]
+    assert len(home.schedules) == len(KNOWN)
+    assert home.late and not home.nothing_to_do
 
 
 def test_putting_roles_twice_takes_back_what_was_added(db: None) -> None:

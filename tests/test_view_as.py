@@ -322,7 +322,7 @@ def test_whatever_is_not_on_the_list_is_refused(
         except Resolver404:
             wrong.append(f"{name}: {path} leads nowhere")
             continue
-        if found == view_as.LEAVE and method == "post":
+        if found in view_as.ENDS and method == "post":
             continue
         cache.clear()
         asked += 1
@@ -381,6 +381,17 @@ class TestEnd:
         assert answer.url == reverse("admin:accounts_user_view_as", args=[trader.pk])
         assert viewing.get("/admin/").status_code == 200
         assert viewing.get("/connections/").context["user"] == helper
+
+    def test_signing_out_is_always_possible_and_ends_it(
+        self, viewing: Client, helper: User, trader: User
+    ) -> None:
+        assert viewing.get("/accounts/logout/").status_code == 403
+        assert viewing.post("/accounts/logout/").status_code == 302
+        assert "_auth_user_id" not in viewing.session
+        assert view_as.SESSION not in viewing.session
+        event = AccessEvent.objects.filter(kind=Kind.SIGNED_OUT).get()
+        assert (event.actor, event.owner) == (helper, helper)
+        assert viewing.get("/connections/").status_code == 302
 
     def test_leaving_is_a_post_of_ones_own(self, helper: User, trader: User) -> None:
         view_as.grant(trader, now=timezone.now())

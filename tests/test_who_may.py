@@ -165,6 +165,8 @@ MAY_CHANGE = {
     ("superuser", "admin:connections_connection_diagnostics"): {"connections.AccessEvent"},
     ("superuser", "admin:connections_notice_change"): {"connections.AccessEvent"},
     ("superuser", "admin:strategies_strategyconfig_change"): {"connections.AccessEvent"},
+    ("superuser", "admin:connections_accessevent_change"): {"connections.AccessEvent"},
+    ("superuser", "admin:connections_accessevent_history"): {"connections.AccessEvent"},
     **{
         ("superuser", f"admin:{model}_history"): {"connections.AccessEvent"}
         for model in ("accounts_user", "connections_connection", "connections_connectiontest")

@@ -143,10 +143,12 @@ class UserAdmin(DjangoUserAdmin, looks.LookedAtAdmin):  # type: ignore[type-arg]
         self, request: HttpRequest, id: str, form_url: str = ""
     ) -> HttpResponse:
         """Whoever was given the password can sign in, so keys wait a day, as after a reset."""
+        if (row := self._looked_at(request, id)) and not looks.reason(request, row.pk):
+            return looks.ask(request, row.pk)
         response = super().user_change_password(request, id, form_url)
         if request.method == "POST" and response.status_code == 302:
-            owner = User.objects.get(pk=id)
-            record(AccessEvent.Kind.PASSWORD_CHANGED, actor=request.user, owner=owner)
+            owner, why = User.objects.get(pk=id), looks.reason(request, id)
+            record(AccessEvent.Kind.PASSWORD_CHANGED, actor=request.user, owner=owner, why=why)
             step_up.freeze_keys(owner)
             get_adapter(request).send_notification_mail("account/email/password_changed", owner)
         return response
@@ -157,8 +159,12 @@ class UserAdmin(DjangoUserAdmin, looks.LookedAtAdmin):  # type: ignore[type-arg]
         return [mine, *super().get_urls()]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        why = ", ".join(form.changed_data) if change else "added"
+        if change:  # that alone: its owner may be signing in, or changing their password
+            obj.save(update_fields=[name for name in form.changed_data if name != "groups"])
+        else:
+            super().save_model(request, obj, form, change)
+        what = ", ".join(form.changed_data) if change else "added"
+        why = looks.said(what, looks.reason(request, obj.pk))
         record(AccessEvent.Kind.USER_CHANGED, actor=request.user, owner=obj, why=why)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:

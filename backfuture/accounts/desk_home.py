@@ -20,20 +20,21 @@ from connections import desk_figures as figures
 from connections import exchanges
 from connections.finding_words import words_for
 from connections.large_tables import count, in_words
-from connections.models import Connection, Finding, Thresholds
+from connections.models import Connection, Finding, Incident, Thresholds
 from connections.presentation import explain
 from strategies.models import StrategyConfig
 
 from . import desk_charts
 from .desk_schedules import Schedule, schedules
 
-CONNECTIONS, TESTS, FINDINGS, OUTAGES, STRATEGIES, SCHEDULES = (
+CONNECTIONS, TESTS, FINDINGS, OUTAGES, STRATEGIES, SCHEDULES, INCIDENTS = (
     "connections.Connection",
     "connections.ConnectionTest",
     "connections.Finding",
     "connections.Outage",
     "strategies.StrategyConfig",
     "django_celery_beat.PeriodicTask",
+    "connections.Incident",
 )
 OLD_COUNT = timedelta(minutes=15)  # they are counted every three (timetable.py)
 ROWS = 10  # of those that fail for a reason of their own
@@ -118,6 +119,8 @@ def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
 
 def home(request: HttpRequest, now: datetime) -> Home:
     made = Home()
+    if _may_see(request, INCIDENTS):
+        made.cards += _incident_card(now)
     if _may_see(request, FINDINGS):
         _add_findings(made, now)
     if _may_see(request, CONNECTIONS):
@@ -133,6 +136,14 @@ def home(request: HttpRequest, now: datetime) -> Home:
 
 
 # --- blocks ----------------------------------------------------------------------------------
+
+
+def _incident_card(now: datetime) -> list[Card]:
+    """There while there is one: nearly always there is none."""
+    number = count(figures.unsettled(Incident.objects.all(), now))
+    said = _("One waits for a second person, is under way, or stops the use of keys.")
+    link = _list(INCIDENTS, needs="unsettled")
+    return [_card(_("Incidents"), number, said, link, "bad")] if number else []
 
 
 def _add_findings(made: Home, now: datetime) -> None:

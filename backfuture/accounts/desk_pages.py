@@ -21,7 +21,7 @@ MOST_VIEWS = 30
 # Whoever may see none of these has nobody to give a reason for.
 SOMEBODYS: tuple[str, ...] = ("connections.Connection", "connections.Finding")
 SOMEBODYS += ("connections.ConnectionTest", "connections.Notice")
-SOMEBODYS += ("accounts.User", "strategies.StrategyConfig")
+SOMEBODYS += ("accounts.User", "strategies.StrategyConfig", "connections.AccessEvent")
 
 
 def reason(request: HttpRequest, owner_id: int) -> HttpResponse:

@@ -95,7 +95,7 @@ class ViewAsMiddleware:
             return _back_to_the_desk(request)
         request.viewing = viewing  # type: ignore[attr-defined]
         name = request.resolver_match.view_name if request.resolver_match else ""
-        if name == view_as.LEAVE and request.method == "POST":
+        if name in view_as.ENDS and request.method == "POST":
             return None
         if request.method != "GET" or name not in view_as.PAGES:
             return _not_while_viewing(request)

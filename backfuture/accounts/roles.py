@@ -23,6 +23,7 @@ SUPPORT = {
     *_may("view", "connections", "exchange"),
     *_may("view", "strategies", "strategyconfig strategyevent pair pairlist"),
     *_may("view", "accounts", "user"),
+    *_may("view", "django_celery_beat", "periodictask"),  # the home says what stands still
     "connections.change_connection",  # its notes
     "connections.test_connection",
     "connections.change_finding",  # to acknowledge and to snooze
@@ -42,6 +43,7 @@ OPERATOR = {
     *_may("change", "connections", "exchange thresholds"),
     "connections.add_thresholds",  # the one row is there from the first change on
     *_may("view", "strategies", "pair pairlist"),
+    "strategies.change_pairlist",  # to accept a list that is much shorter
     *_may("view", "django_celery_beat", "periodictask"),
     *_may("change", "django_celery_beat", "periodictask"),
 }

@@ -29,6 +29,7 @@ from .models import User, ViewGrant
 PERMISSION = "accounts.view_as_user"
 SESSION = "view_as"
 LEAVE = "accounts:stop_viewing"
+ENDS = frozenset({LEAVE, "account_logout"})  # by POST alone: the session's end is the look's
 MARK = "as the user: "  # of the access events, before the page's path
 ONCE_IN = timedelta(minutes=1)  # the same page again within that is one look
 LONGEST_REASON = 80

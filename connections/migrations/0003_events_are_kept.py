@@ -1,5 +1,6 @@
 """PostgreSQL itself keeps the access log: rows are added, and nothing but who and where can ever be
-taken out of them. (SQLite has the guard of the models alone: one file, one owner.)"""
+taken out of them, nor the table be emptied. (SQLite has the guard of the models alone: one file,
+one owner.)"""
 
 from django.db import migrations
 
@@ -23,8 +24,11 @@ BEGIN
 END $$;
 CREATE TRIGGER access_events_are_kept BEFORE UPDATE OR DELETE ON connections_accessevent
     FOR EACH ROW EXECUTE FUNCTION access_events_are_kept();
+CREATE TRIGGER access_events_are_not_emptied BEFORE TRUNCATE ON connections_accessevent
+    FOR EACH STATEMENT EXECUTE FUNCTION access_events_are_kept();
 """
 DROP = """
+DROP TRIGGER access_events_are_not_emptied ON connections_accessevent;
 DROP TRIGGER access_events_are_kept ON connections_accessevent;
 DROP FUNCTION access_events_are_kept();
 """
