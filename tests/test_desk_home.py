@@ -575,7 +575,8 @@ def test_the_rows_of_the_benchmark_are_what_the_desk_shows(desk: Client) -> None
     generated.tests(2000, 100, now)
     counting.count_tests(now=now)
     home = shown(desk)
-    assert sum(bar.tests for bar in home.charts[1].bars) > 1900
+    # Of 30 days, the chart shows 29 and what has passed of today.
+    assert sum(bar.tests for bar in home.charts[1].bars) > 1800
     assert {card.title for card in home.cards if card.number != "0"} >= {
         "Newly failing",
         "Tests that wait",
