@@ -18,16 +18,19 @@ OURS := SECRET_KEY FERNET_KEYS FINGERPRINT_PEPPER VAULT_PUBLIC_KEYS VAULT_PRIVAT
 # them.
 NO_SERVICE := --ignore=tests/simulator --ignore-glob="tests/test_sdk_*" \
 	$(foreach name,inspection mutations pasting simulator binance binance_secrets bitget \
-	coinbase_key gate words floors audit headers hostile_input account_pages account_mails rule_words outbound \
+	coinbase_key gate words floors audit hostile_input account_pages account_mails rule_words outbound \
 	who_may supervisor pages channels notice_pages leaks hygiene_admin commands schedule first_steps \
 	one_time_codes findings exchange_pages keyring_files checks environment preview ladder markets funds \
-	strategy_pages replacing_pages roles desk desk_secrets desk_looks diagnostics view_as,--ignore=tests/test_$(name).py)
+	strategy_pages replacing_pages roles desk desk_secrets desk_looks diagnostics view_as step_up \
+	ways_in dangerous_posts frozen_keys balances,--ignore=tests/test_$(name).py)
 
 # One process for each core (JOBS=0: one after the other, for a debugger). Tests that start a
-# whole site share it within their file.
+# whole site share it within their file, and have the machine to themselves.
 JOBS ?= auto
 PYTEST := $(PY) -m pytest
-SPREAD := -n $(JOBS) --dist worksteal --ignore=tests/test_running.py
+SITES := tests/test_headers.py tests/test_running.py
+SPREAD := -n $(JOBS) --dist worksteal $(SITES:%=--ignore=%)
+IN_A_BROWSER = $(shell grep -l "^pytestmark.*IN_A_BROWSER" tests/test_*.py)
 SERVICES := DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/postgres}" \
 	CELERY_BROKER_URL="$${CELERY_BROKER_URL:-redis://127.0.0.1:6379/5}"
 
@@ -63,13 +66,13 @@ demo: packages ## the same in var/demo, filled, with simulated exchanges
 
 test: dev-packages ## the tests that need nothing but Python
 	@$(PYTEST) $(SPREAD) -m "not services and not browser and not faults"
-	@$(PYTEST) -m "not services and not browser and not faults" tests/test_running.py
+	@$(PYTEST) -n $(JOBS) --dist loadfile $(SITES)
 
 test-services: dev-packages ## all but the browser tests on PostgreSQL and Redis
 	@$(SERVICES) $(PYTEST) $(SPREAD) -m "not browser and not faults" $(NO_SERVICE)
 
 test-browser: dev-packages ## the tests that drive Chromium
-	@$(PYTEST) -n $(JOBS) --dist loadfile -m browser $(BROWSER)
+	@$(PYTEST) -n $(JOBS) --dist loadfile -m browser $(IN_A_BROWSER) $(BROWSER)
 
 test-faults: dev-packages ## what breaks in life: kills, full disks, services that go away
 	@$(PY) -m pytest -m faults -s tests/faults $(FAULTS)

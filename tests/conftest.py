@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
+import hypothesis
 import pytest
 from allauth.account.models import EmailAddress
 from django.apps import apps
@@ -19,6 +20,12 @@ from connections.models import Connection, Credential, Exchange
 from tests import making
 from tests.chromium import launched
 from tests.simulator import Simulator
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 add_exchanges = import_module("connections.migrations.0002_exchange_rows").add_rows
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,6 +24,7 @@ import psycopg
 import requests
 
 from tests import canary
+from tests.prepared import prepare
 from tests.settings import GIVEN
 from tests.simulator import KeySpec, Simulator, sample
 
@@ -64,8 +66,7 @@ class Site:
         self.database = _database(self.folder, self.settings.get("DATABASE_URL", ""))
         self.environment = self._environment()
         self.manage("keys", "create", "--env-file", str(self.folder / ".env"), *self._private())
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("collectstatic", "--noinput", "--verbosity", "0")
+        prepare(self.folder, self.manage, at_a_server=not self.database.startswith("sqlite"))
         self.start()
         return self
 
@@ -103,7 +104,7 @@ class Site:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -149,6 +150,11 @@ class Site:
             return
         with psycopg.connect(self.database) as database:
             database.execute(statement.replace("?", "%s"), values)
+
+    def age_tests(self) -> None:
+        """In place of waiting until a test may be asked for again."""
+        moment = datetime.now(UTC) - timedelta(minutes=1)
+        self.execute("UPDATE connections_connectiontest SET queued_at = ?", str(moment))
 
     @contextmanager
     def locked_for(self, seconds: float) -> Iterator[None]:
@@ -240,9 +246,9 @@ class Visitor:
             timeout=30,
         )
 
-    def sign_up(self) -> Visitor:
+    def sign_up(self, email: str = "") -> Visitor:
         self.get("/accounts/signup/")
-        email = f"{secrets.token_hex(4)}@example.com"
+        email = email or f"{secrets.token_hex(4)}@example.com"
         values = {"email": email, "password1": PASSWORD, "password2": PASSWORD}
         answer = self.post("/accounts/signup/", values)
         assert "/connections/" in answer.url, answer.url
@@ -262,6 +268,11 @@ class Visitor:
         assert answer.status_code == 200
         assert re.search(r"/connections/[0-9a-f-]{36}/$", answer.url), answer.url
         return urlsplit(answer.url).path
+
+    def cookies(self) -> list[dict[str, str]]:
+        """For a browser that goes on as this visitor."""
+        kept = self.session.cookies.get_dict()
+        return [{"name": n, "value": v, "url": self.site.url} for n, v in kept.items()]
 
     def wait_until_tested(self, path: str, seconds: float = 30) -> str:
         """The page once no test is open any more."""

@@ -215,14 +215,11 @@ def test_celery_worker_takes_tasks_soon(folder, tmp_path):
         _run(send.format("[0]"), environment)
         _wait_for_lines(log, 1, seconds=30)  # the worker is up
         _run(send.format("range(1, 61)"), environment)
-        began = time.monotonic()
-        _wait_for_lines(log, 61, seconds=30)
-        took = time.monotonic() - began
+        _wait_for_lines(log, 61, seconds=30)  # at one a second it would take 60
     finally:
         worker.terminate()
         output, _ = worker.communicate(timeout=30)
     assert sorted(map(int, log.read_text().split())) == list(range(61)), output
-    assert took < 6
     assert names(folder) == []
 
 
@@ -244,21 +241,24 @@ def listener() -> Iterator[socket.socket]:
         yield silent
 
 
-def seconds_to_fail(url: str) -> float:
-    """How long a page would wait for a publish that cannot work."""
-    began = time.monotonic()
+def fail_to_publish(url: str) -> None:
+    """As a page does, to a broker that is not there."""
     with run_test.app.connection_for_write(url) as connection, pytest.raises(OperationalError):
         run_test.apply_async(("id",), connection=connection, retry=False)
-    return time.monotonic() - began
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 class TestBrokersElsewhere:
-    def test_that_refuse_are_given_up_at_once(self, scheme, listener):
+    def test_that_refuse_are_given_up_at_once(self, scheme, listener, monkeypatch):
+        slept: list[float] = []
+        monkeypatch.setattr("kombu.utils.functional.sleep", slept.append)
         port = listener.getsockname()[1]
         listener.close()
-        assert seconds_to_fail(f"{scheme}://127.0.0.1:{port}//") < 0.5
+        fail_to_publish(f"{scheme}://127.0.0.1:{port}//")
+        assert sum(slept) == 0
 
     def test_that_are_silent_are_given_up_soon(self, scheme, listener):
         port = listener.getsockname()[1]
-        assert seconds_to_fail(f"{scheme}://127.0.0.1:{port}//") < 5
+        began = time.monotonic()
+        fail_to_publish(f"{scheme}://127.0.0.1:{port}//")
+        assert time.monotonic() - began < 20

@@ -57,7 +57,7 @@ def signed_up(chromium: Browser, site: Site, **options: bool) -> Iterator[Tab]:
     context = chromium.new_context(**options)
     tab = Tab(context.new_page(), site)
     tab.email = f"{secrets.token_hex(4)}@example.com"  # type: ignore[attr-defined]
-    tab.sign_up(tab.email)  # type: ignore[attr-defined]
+    tab.join(tab.email)  # type: ignore[attr-defined]
     site.execute("UPDATE account_emailaddress SET verified = TRUE")
     yield tab
     assert tab.complaints == []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from connections.services import PAUSE_BETWEEN_TESTS
 from tests.chromium import IN_A_BROWSER
 from tests.running import Site
 from tests.simulator import sample
@@ -38,7 +36,7 @@ def test_failing_user_is_found_understood_and_helped_within_six_clicks(
 ) -> None:
     theirs = chromium.new_context()
     user = Tab(theirs.new_page(), site)
-    user.sign_up("ines@example.com")
+    user.join("ines@example.com")
     user.connect(sample("kucoin", "wrong_ip"), "KuCoin Spot Main")
     expect(user.page.get_by_text("IP not allowed").first).to_be_visible(timeout=20_000)
 
@@ -46,8 +44,8 @@ def test_failing_user_is_found_understood_and_helped_within_six_clicks(
     mine = chromium.new_context(viewport={"width": 1280, "height": 900})
     guide = Guide(mine, site)
     guide.sign_in(staff, code_of(staff.seed), "/accounts/login/?next=/admin/")
-    time.sleep(PAUSE_BETWEEN_TESTS.total_seconds())  # the user writes some time after their test
-    page, click, began = guide.page, Clicks(), time.monotonic()
+    site.age_tests()  # the user writes some time after their test
+    page, click = guide.page, Clicks()
 
     page.keyboard.press("Control+k")  # the search, as its button says
     page.wait_for_function("document.activeElement.matches('input')")
@@ -62,7 +60,6 @@ def test_failing_user_is_found_understood_and_helped_within_six_clicks(
     expect(page.get_by_text("1 test was asked for.")).to_be_visible()
 
     assert click.count <= 6
-    assert time.monotonic() - began < 60
     user.page.goto(site.url + "/accounts/activity/")
     expect(user.page.get_by_text("Looked at by support").first).to_be_visible()
     expect(user.page.get_by_text("ticket 4711").first).to_be_visible()

@@ -111,6 +111,10 @@ class Person:
 
 
 def code_of(seed: str, later: int = 0) -> str:
+    """The code of a step of 30 s. One that has passed counts until the end of the present step,
+    so it is not made in its last seconds."""
+    if later < 0 and (left := 30 - time.time() % 30) < 8:
+        time.sleep(left)
     return format_hotp_value(hotp_value(seed, int(time.time()) // 30 + later))
 
 

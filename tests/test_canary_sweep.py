@@ -10,7 +10,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,6 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from playwright.sync_api import BrowserContext, Page, Playwright, expect, sync_playwright
 
 from connections.exchanges.base import Credentials
@@ -30,6 +28,7 @@ from tests.running import Site, wait_for
 from tests.settings import GIVEN
 from tests.simulator import KeySpec, sample
 from tests.sweep import CHANNELS, Between, Secret, Sweep, search, secrets_of
+from tests.test_browser_rules import code_of
 
 pytestmark = [*IN_A_BROWSER, pytest.mark.services]
 
@@ -63,10 +62,6 @@ seed = generate_totp_secret()
 TOTP.activate(user, seed)
 print(seed)
 """
-
-
-def code_of(seed: str, later: int = 0) -> str:
-    return format_hotp_value(hotp_value(seed, int(time.time()) // 30 + later))
 
 
 def new_password() -> str:

@@ -160,7 +160,7 @@ class TestWhatNeedsAPerson:
         ("ago", "more", "counts"),
         [
             (HOUR, {}, True),
-            (DAY - 10 * SECOND, {}, True),
+            (DAY - 60 * SECOND, {}, True),
             (DAY + 10 * SECOND, {}, False),
             (HOUR, {"paused_at": datetime(2026, 1, 1, tzinfo=UTC)}, False),
         ],
@@ -258,7 +258,7 @@ class TestWhatNeedsAPerson:
 
     @pytest.mark.parametrize(
         ("ago", "counts"),
-        [(SECOND, 2), (DAY - 10 * SECOND, 2), (DAY + SECOND, 0), (None, 0)],
+        [(SECOND, 2), (DAY - 60 * SECOND, 2), (DAY + SECOND, 0), (None, 0)],
     )
     def test_strategies_that_were_suspended(
         self, desk: Client, trader: User, ago: timedelta | None, counts: int
@@ -361,6 +361,13 @@ class TestQueue:
 
 
 class TestCharts:
+    @pytest.fixture(autouse=True)
+    def within_one_hour(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """None ends between what is counted and what is shown."""
+        now = timezone.now()
+        moment = min(now, now.replace(minute=58))
+        monkeypatch.setattr(timezone, "now", lambda: moment)
+
     def test_every_number_has_as_many_tests_behind_it(self, desk: Client, trader: User) -> None:
         connection, now = keyed(trader), timezone.now()
         newest = counting.start_of_hour(now)
@@ -613,7 +620,8 @@ def test_the_rows_of_the_benchmark_are_what_the_desk_shows(desk: Client) -> None
     generated.tests(2000, 100, now)
     counting.count_tests(now=now)
     home = shown(desk)
-    assert sum(bar.tests for bar in home.charts[1].bars) > 1900
+    # Of 30 days, the chart shows 29 and what has passed of today.
+    assert sum(bar.tests for bar in home.charts[1].bars) > 1800
     assert {card.title for card in home.cards if card.number != "0"} >= {
         "Newly failing",
         "Tests that wait",

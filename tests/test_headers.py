@@ -18,8 +18,6 @@ import requests
 from tests.running import PASSWORD, ROOT, Site
 from tests.simulator import sample
 
-pytestmark = pytest.mark.services
-
 NAME = "backfuture.example"
 # As .env.example and README.md tell operators to set it up behind a proxy that ends TLS.
 PRODUCTION = {

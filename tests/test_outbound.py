@@ -199,25 +199,27 @@ class TestHowLong:
         site.answer = Answer(raw=lambda opened: drip(opened, first, then))
         began = time.monotonic()
         post("https://chat.site.org/", seconds=1)
-        assert 0.8 < time.monotonic() - began < 2.5
+        assert 0.8 < time.monotonic() - began < 20  # of 30 s
 
     def test_handshake_that_never_comes_ends(
         self, names: Names, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(outbound_hosts, "is_public", lambda text: True)
+        for name in ("CONNECT_S", "READ_S"):
+            monkeypatch.setattr(outbound, name, 30)
         with listening() as (port, taken):
             names["silent.site.org"] = [[("127.0.0.1", port)]]
             began = time.monotonic()
             assert post("https://silent.site.org/", seconds=1)[1] == "no_answer"
-            assert time.monotonic() - began < 2.5
+            assert time.monotonic() - began < 20
             assert len(taken) == 1
 
     def test_resolver_that_hangs_ends(self, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(outbound, "CONNECT_S", 0.2)
-        names.takes_s = 3
+        names.takes_s = 8
         began = time.monotonic()
         assert post("https://chat.site.org/")[1] == "no_answer"
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 7
 
     def test_nothing_is_dialled_after_the_deadline(self, site: ChatSite) -> None:
         with outbound.visiting(0.05):

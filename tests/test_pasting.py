@@ -177,9 +177,9 @@ SLOW = ["-----BEGIN A-----", "-----BEGIN RSA PRIVATE KEY-----", '{"a":', "\\n", 
 @EVERY_FIELD
 def test_no_value_takes_long_to_read(exchange: Exchange, spec, piece: str):
     for length in (9_900, 100_000):
-        began = time.monotonic()
+        began = time.thread_time()
         clean(exchange, with_one(exchange, spec.name, piece * (length // len(piece))))
-        assert time.monotonic() - began < 2
+        assert time.thread_time() - began < 2
 
 
 @EVERY

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,13 +45,12 @@ def test_what_is_due_is_tested_though_nobody_asks_and_nobody_waits_behind_it(sit
     key = site.key("due")
     path = visitor.connect(key, "Due")
     visitor.wait_until_tested(path)
-    site.exchanges.change(key.api_key, delay_s=1.5)
+    site.exchanges.change(key.api_key, delay_s=5)  # a call may take 10 s
     _make_due(site, path)
     wait_for(lambda: _scheduled(site, path) == [("running", 1)], 30)
-    began = time.monotonic()
     visitor.wait_until_tested(visitor.connect(site.key("asked"), "Asked"))
     assert _scheduled(site, path) == [("running", 1)]  # still
-    assert time.monotonic() - began < 8
+    site.exchanges.change(key.api_key, delay_s=0)
     wait_for(lambda: _scheduled(site, path) == [("done", 1)], 30)
     assert "Connected" in visitor.get(path).text
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -61,7 +60,7 @@ def context(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Brows
 def opened(context: BrowserContext, site: Site) -> Tab:
     """Signed up, with a tested MEXC connection, at the form of a new strategy."""
     tab = Tab(context.new_page(), site)
-    tab.sign_up(f"{secrets.token_hex(6)}@example.com")
+    tab.join()
     tab.connect(site.key("strategies"), "Main")
     connected(tab)
     tab.page.goto(site.url + "/strategies/new/")
@@ -290,9 +289,8 @@ def test_key_that_turns_unsafe_suspends_and_the_owner_brings_it_back(
 
 
 def ask_for_test(tab: Tab) -> None:
-    """On the connection's page, at the pace of tests: one in 10 s."""
+    """On the connection's page, some time after the last one."""
+    tab.site.age_tests()
     tab.page.goto(tab.site.url + "/connections/")
     tab.page.get_by_role("link", name="Main").click()
-    tab.page.wait_for_timeout(10_500)
-    tab.page.reload()
     tab.page.get_by_role("button", name="Test again").first.click()

@@ -152,7 +152,7 @@ def supervisor(folder: Folder, **environment: str) -> Iterator[Running]:
     port = free_port()
     running = Running(folder.supervise("--bind", f"127.0.0.1:{port}", **environment), port)
     try:
-        wait_for(lambda: running.said("BackFuture is at"), 40)
+        wait_for(lambda: running.said("BackFuture is at"), 90)
         yield running
     finally:
         running.process.send_signal(signal.SIGINT)
@@ -226,7 +226,7 @@ class TestRunning:
 
     def test_second_supervisor_of_the_folder_is_told_so_in_one_sentence(self, running, folder):
         second = folder.supervise("--bind", f"127.0.0.1:{free_port()}")
-        output, _ = second.communicate(timeout=20)
+        output, _ = second.communicate(timeout=60)
         assert second.returncode == 1
         assert output == f"BackFuture already runs from {folder.path}; end that first.\n"
 
@@ -247,9 +247,11 @@ class TestRunning:
         assert running.page() == 200
 
     def test_it_waits_longer_each_time(self, running):
-        beat = running.all_leaders()["beat"]
-        os.kill(beat, signal.SIGKILL)
-        wait_for(lambda: running.said("beat      | ended (SIGKILL); starts again in 2 s"))
+        for _ in range(2):  # whatever other tests have killed, or another process of tests
+            beat = running.all_leaders()["beat"]
+            os.kill(beat, signal.SIGKILL)
+            wait_for(lambda beat=beat: running.leaders().get("beat", beat) != beat)
+        assert running.said("beat      | ended (SIGKILL); starts again in 2 s")
 
     def test_group_of_a_dead_leader_is_not_left_behind(self, running):
         worker = wait_for(lambda: running.leaders().get("worker"))
@@ -257,7 +259,7 @@ class TestRunning:
             lambda: {p for p, (_, parent, _) in processes().items() if parent == worker}
         )
         os.kill(worker, signal.SIGKILL)
-        wait_for(lambda: gone(pool), 3)
+        wait_for(lambda: gone(pool))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])  # SIGINT ends all the others

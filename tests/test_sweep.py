@@ -307,8 +307,8 @@ def test_second_sweep_of_an_exchange_returns_at_once(make):
     assert fence
     assert sweep.claim("mexc") == 0
     began = time.monotonic()
-    assert run() == 0
-    assert time.monotonic() - began < 1
+    assert run(seconds=60) == 0
+    assert time.monotonic() - began < 20  # of 60 s
 
 
 def test_claim_lapses_with_its_worker(make):
