@@ -104,7 +104,14 @@ def test_server_error_while_a_key_is_typed_tells_nobody_the_key(
 
     monkeypatch.setattr("connections.views.services.connect", fall_over)
     browser.raise_request_exception = False
-    response = browser.post("/connections/new/kucoin/", {"name": "Canary", **fields_of(key)})
+    # As under a development server, whose requests carry the whole environment.
+    around = {name: secrets.token_hex(16) for name in ("DATABASE_URL", "OF_A_HARMLESS_NAME")}
+    browser.cookies["csrftoken"] = secrets.token_hex(16)
+    response = browser.post(
+        f"/connections/new/kucoin/?q={quote(key.api_key)}",
+        {"name": "Canary", **fields_of(key)},
+        **around,
+    )
     assert response.status_code == 500
     assert canary.found_in(response.content, key) == []
     assert canary.found_in(caplog.text, key) == []
@@ -112,6 +119,8 @@ def test_server_error_while_a_key_is_typed_tells_nobody_the_key(
     for message in mail.outbox:
         told += message.body + str(message.message())
     assert canary.found_in(told, key) == []
+    for other in (*around.values(), browser.cookies["csrftoken"].value):
+        assert other not in told, other
     for name in ("FINGERPRINT_PEPPER", "SECRET_KEY", "CELERY_BROKER_URL"):
         assert getattr(settings, name) not in told, name
     if not debug:
@@ -156,6 +165,9 @@ def test_search_finds_what_was_planted(leak):
     assert canary.found_in(f"before {leak(key.secret)} after", key) == ["secret"]
 
 
-@pytest.mark.parametrize("name", ["ccxt", "urllib3", "aiohttp", "asyncio", "kombu"])
+@pytest.mark.parametrize(
+    "name",
+    ["ccxt", "urllib3", "aiohttp", "asyncio", "kombu", "django.template", "django.db.backends"],
+)
 def test_talkative_loggers_stay_quiet_whatever_the_root_says(settings, name):
     assert settings.LOGGING["loggers"][name]["level"] == "WARNING"
