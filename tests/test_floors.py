@@ -27,6 +27,7 @@ FLOORS: dict[str, int] = {
     "connections.exchanges.bingx_rights": 1,
     "connections.exchanges.pem": 1,
     "connections.exchanges.coinbase_key": 1,
+    "connections.exchanges.echoes": 1,
     "connections.exchanges.holdings": 1,
     "connections.exchanges.inspection": 1,
     "connections.exchanges.lifetimes": 1,

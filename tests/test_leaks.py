@@ -15,7 +15,8 @@ from django.db import connection as database
 from django.test import Client
 
 from connections import exchanges, worker
-from connections.exchanges.base import Credentials
+from connections.exchanges import echoes
+from connections.exchanges.base import Credentials, KeyFacts, KeyReport, Step
 from connections.models import Connection
 from tests import canary
 from tests.simulator import Simulator, sample
@@ -87,6 +88,45 @@ def test_whole_story_leaves_no_byte_of_a_key(
     output = capfd.readouterr()
     assert canary.found_in(output.out + output.err, key) == []
     assert str(dict(browser.session)).count(key.secret) == 0
+
+
+@pytest.mark.parametrize("sent_back", ["api_key", "secret", "passphrase"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_key_that_an_exchange_sends_back_is_kept_nowhere(
+    browser: Client, simulator: Simulator, sent_back, whole
+):
+    """As label, name of a right, address and currency, or the most of it."""
+    key = canary.credentials("kucoin")
+    value = getattr(key, sent_back)
+    told = value if whole else value[1:]
+    values = {"api_key": key.api_key, "secret": key.secret, "passphrase": key.passphrase}
+    echo = {"label": f"my {told}", "permissions": ("General", "Spot", told)}
+    simulator.add(
+        replace(
+            sample("kucoin", "good"),
+            scenario="canary",
+            ip_whitelist=("203.0.113.7", told),
+            balances={told: ("1", "0"), "USDT": ("5", "0")},
+            **values,
+            **echo,
+        )
+    )
+    browser.post("/connections/new/kucoin/", {"name": "Canary", **fields_of(key)})
+    connection = Connection.objects.get()
+    worker.run_test(str(connection.tests.get().pk))
+    test = connection.tests.get()
+    assert (test.outcome, test.label) == ("warnings", "")
+    assert [row["currency"] for row in test.balances] == ["USDT"]
+    assert canary.found_in(every_table(), key) == []
+
+
+def test_account_number_and_code_that_are_pieces_of_a_key_are_left_out():
+    key = Credentials("a" * 20, "b" * 12 + "c" * 12, "letmein")
+    facts = KeyFacts(uid="1" + "b" * 6 + "c" * 6, label="BackFuture")
+    steps = tuple(Step("key", True, code=code) for code in ("letmein-1", "bbbbbbcccccc", "200000"))
+    told = echoes.without(KeyReport("connected", steps, facts=facts), key)
+    assert (told.facts.uid, told.facts.label) == ("", "BackFuture")
+    assert [step.code for step in told.steps] == ["", "", "200000"]
 
 
 @pytest.mark.parametrize("debug", [False, True])
