@@ -219,8 +219,8 @@ class TestRunning:
         }
         assert queues == {"worker": "backfuture", "sweeper": "sweep,notices"}
 
-    @pytest.mark.parametrize("role", roles.WORKERS)
-    def test_worker_writes_no_core_files(self, running, role):
+    @pytest.mark.parametrize("role", ["web", *roles.WORKERS, "beat"])
+    def test_process_writes_no_core_files(self, running, role):
         limits = Path(f"/proc/{running.all_leaders()[role]}/limits")
         wait_for(lambda: re.search(r"Max core file size\s+0\s+0\s", limits.read_text()))
 
@@ -357,6 +357,19 @@ def test_memory_is_hidden():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "0 (0, 0)\n"
+
+
+def test_memory_of_a_command_is_hidden():
+    code = (
+        "import ctypes, manage, sys\n"
+        "sys.argv = ['manage.py', 'version']\n"
+        "manage.main()\n"
+        "print(ctypes.CDLL(None).prctl(3))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "0"
 
 
 class TestSettingsOfTheSupervisor:
