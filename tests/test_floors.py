@@ -223,6 +223,17 @@ def test_ccxt_is_imported_in_two_files():
     assert users == {"connections.exchanges.client", "connections.exchanges.markets"}
 
 
+def test_the_cache_is_read_by_pages_alone():
+    """It holds pickles: whoever may write it, the web does, runs code in whatever reads it."""
+    users = {
+        module
+        for module, file in MODULES.items()
+        if any(name.startswith("django.core.cache") for name in imports(module, file))
+    }
+    pages = {"connections.exchange_pages", "backfuture.accounts.forms", "backfuture.accounts.cache"}
+    assert users <= pages
+
+
 def test_connections_never_imports_strategies_nor_the_roof():
     for module, file in MODULES.items():
         roots = {name.split(".")[0] for name in imports(module, file)}
