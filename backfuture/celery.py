@@ -22,6 +22,12 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
+@signals.beat_init.connect
+def prepare_beat(**_: Any) -> None:
+    """It opens nothing, and yet has the keys of the environment."""
+    process.hide_memory()
+
+
 @signals.worker_init.connect
 def prepare_worker(sender: Any, **_: Any) -> None:
     """The worker can open sealed keys: nobody else may read its memory."""

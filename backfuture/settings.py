@@ -73,7 +73,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "backfuture.accounts.sessions.SignedCookies",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -270,6 +270,7 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BEAT_SCHEDULER = "backfuture.schedules:KeptScheduler"
 
 # --- logs and error reports ----------------------------------------------------------------
+DEFAULT_EXCEPTION_REPORTER = "backfuture.safe_errors.Reporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "backfuture.safe_errors.NoLocals"
 LOG_LEVEL = env("LOG_LEVEL", default="INFO").upper()
 LOGGING = {
@@ -278,13 +279,17 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # At DEBUG these write headers and URLs, keys and signatures included.
+    # At DEBUG these write headers and URLs, keys and signatures included; django.template writes
+    # all that a page was made of, and django.db.backends every value that is stored.
     # What apprise writes at any level may be the address of a chat service, tokens included.
     "loggers": {
         "apprise": {"level": logging.CRITICAL + 1},
         **{
             name: {"level": "WARNING"}
-            for name in ("ccxt", "urllib3", "requests", "aiohttp", "asyncio", "kombu")
+            for name in (
+                *("ccxt", "urllib3", "requests", "aiohttp", "asyncio", "kombu"),
+                *("django.template", "django.db.backends"),
+            )
         },
     },
 }

@@ -10,6 +10,9 @@ from . import process
 os.environ["BACKFUTURE_ROLE"] = "web"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backfuture.settings")
 
+# It sees keys while they are typed, and holds FERNET_KEYS: no core files of it.
+process.hide_memory()
+
 REFUSED = 3  # gunicorn's "worker failed to boot": it gives up instead of trying for ever
 
 application = get_wsgi_application()

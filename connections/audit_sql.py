@@ -47,7 +47,7 @@ DELETE FROM audit_plan p WHERE NOT EXISTS (SELECT 1 FROM still WHERE still.id = 
 LEAVE_OUT_WHAT_IS_DONE = f"""
 DELETE FROM audit_plan p USING {FINDINGS} f
 WHERE f.connection_id = p.connection_id AND f.rule = p.rule
-    AND (p.was IS NULL OR p.was <> f.state OR p.was_severity <> f.severity)
+    AND (p.was IS NULL OR p.was_since <> f.state_since OR p.was_severity <> f.severity)
 """
 
 SAME_KEY = f"""
@@ -95,7 +95,7 @@ SELECT
     f.id, found.connection_id, found.rule, found.severity, found.until, found.amount, found.detail,
     CASE WHEN f.id IS NULL OR f.state = 'resolved' OR {LOUDER} OR {LAPSED} THEN 'open'
         ELSE f.state END,
-    f.state, f.severity, found.last_test
+    f.state, f.state_since, f.severity, found.last_test
 FROM found LEFT JOIN {FINDINGS} f ON f.connection_id = found.connection_id AND f.rule = found.rule
 WHERE f.id IS NULL OR f.state = 'resolved' OR {LAPSED}
     OR f.severity <> found.severity OR f.amount <> found.amount OR f.detail <> found.detail
@@ -104,20 +104,22 @@ UNION ALL
 SELECT
     f.id, f.connection_id, f.rule, f.severity, f.until, f.amount, f.detail,
     CASE WHEN {IN_DOUBT} THEN 'open' ELSE 'resolved' END,
-    f.state, f.severity, known.last_test
+    f.state, f.state_since, f.severity, known.last_test
 FROM {FINDINGS} f JOIN known ON known.connection_id = f.connection_id
 LEFT JOIN found ON found.connection_id = f.connection_id AND found.rule = f.rule
 WHERE f.state <> 'resolved' AND found.rule IS NULL AND ({LAPSED} OR NOT {IN_DOUBT})
 """
 
-# Somebody who acted on a finding since it was looked at goes first.
+# Somebody who acted on a finding since it was looked at goes first, also who snoozed it once more.
 CHANGE = f"""
 UPDATE {FINDINGS} SET
     severity = p.severity, until = p.until, amount = p.amount, detail = p.detail, state = p.state,
     state_since = CASE WHEN p.state = p.was THEN {FINDINGS}.state_since ELSE %s END,
     snoozed_until = CASE WHEN p.state = p.was THEN {FINDINGS}.snoozed_until END,
     regressions = {FINDINGS}.regressions + CASE WHEN p.was = 'resolved' THEN 1 ELSE 0 END
-FROM audit_plan p WHERE {FINDINGS}.id = p.finding_id AND {FINDINGS}.state = p.was
+FROM audit_plan p
+WHERE {FINDINGS}.id = p.finding_id AND {FINDINGS}.state = p.was
+    AND {FINDINGS}.state_since = p.was_since
 """
 
 OPEN = f"""
@@ -133,19 +135,21 @@ INSERT INTO {CHANGES} (finding_id, at, state, severity, why)
 SELECT f.id, %s, p.state, p.severity, ''
 FROM audit_plan p JOIN {FINDINGS} f ON f.connection_id = p.connection_id AND f.rule = p.rule
 WHERE f.state = p.state AND f.severity = p.severity
+    AND (p.state = p.was OR f.state_since = %s)
     AND (p.was IS NULL OR p.state <> p.was OR p.severity <> p.was_severity)
 """
 
 
 def create_plan() -> str:
-    """`was` and `was_severity` are empty for a finding that is new; `last_test` is when its
-    connection was tested last, as far as this audit knows."""
+    """What begins with `was` is empty for a finding that is new; `last_test` is when its connection
+    was tested last, as far as this audit knows."""
     kinds = {field.attname: field.db_type(database) for field in Finding._meta.concrete_fields}
     columns = {
         "finding_id": FindingChange._meta.get_field("finding").db_type(database),
         **{name: kinds[name] for name in ("connection_id", "rule", "severity", "until", "amount")},
         **{name: kinds[name] for name in ("detail", "state")},
         "was": kinds["state"],
+        "was_since": kinds["state_since"],
         "was_severity": kinds["severity"],
         "last_test": kinds["until"],
     }

@@ -52,7 +52,7 @@ def audit(*, now: datetime, connections: Collection[UUID] | None = None) -> Tall
         at = audit_sql.moment(now)
         cursor.execute(audit_sql.CHANGE, [at])
         cursor.execute(audit_sql.OPEN, [at, at])
-        cursor.execute(audit_sql.WRITE_DOWN, [at])
+        cursor.execute(audit_sql.WRITE_DOWN, [at, at])
         cursor.execute(audit_sql.COUNT_PLAN)
         tally = _tally(cursor.fetchall())
         cursor.execute(audit_sql.DROP_PLAN)

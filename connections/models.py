@@ -321,6 +321,7 @@ class ConnectionTest(models.Model):
         CONFIRM = "confirm", _("to confirm a failure")
 
     OPEN = (Status.QUEUED, Status.RUNNING)
+    OWN = (Reason.SCHEDULED, Reason.RETRY, Reason.CONFIRM)  # nobody waits for these
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="tests")

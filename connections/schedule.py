@@ -26,7 +26,7 @@ from .models import (
 )
 
 Reason = ConnectionTest.Reason
-OWN = (Reason.SCHEDULED, Reason.RETRY, Reason.CONFIRM)  # nobody waits for these
+OWN = ConnectionTest.OWN
 MOST_CLAIMS = 5  # a test that took down five workers is not tried on a sixth
 
 

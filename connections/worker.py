@@ -110,7 +110,8 @@ def _left_behind(code: str, count: int, now: datetime) -> list[ConnectionTest]:
     tests = list(mine.select_related("connection", "credential").order_by("queued_at")[:count])
     for test in tests:
         test.started_at, test.lease_until, test.fence = now, now + LEASE, test.fence + 1
-        test.credential.connection = test.connection
+        if test.credential.connection_id == test.connection_id:  # `opened` refuses the others
+            test.credential.connection = test.connection
     ConnectionTest.objects.bulk_update(tests, ["started_at", "lease_until", "fence"])
     return tests
 
@@ -206,7 +207,8 @@ def _stamp(name: str, keys: list[Credential], now: datetime) -> None:
 def opened(test: ConnectionTest, opening: vault.SavedBeforeOpening) -> Iterator[Credentials]:
     """Raises vault.SealedError."""
     key = test.credential
-    if key.sealed is None or key.state not in Credential.IN_USE:
+    mine = key.connection_id == test.connection_id  # else it would be sent to another exchange
+    if not mine or key.sealed is None or key.state not in Credential.IN_USE:
         raise vault.SealedError("There is no sealed value to be opened for a test.")
     with vault.opened(key.sealed, key, event=opening) as credentials:
         yield credentials

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.test import Client
 from django_celery_beat.schedulers import ModelEntry
 
+from backfuture.accounts import sessions
 from backfuture.accounts.models import User
 from backfuture.celery import app
 from connections import replacing, results, services, worker
@@ -76,9 +77,16 @@ def asked_again(connection: Connection) -> ConnectionTest:
     return services.request_test(connection, reason=ConnectionTest.Reason.USER)
 
 
+def force_login(client: Client, user: User) -> None:
+    """Django's own, with the cookie as the product signs it."""
+    client.force_login(user)
+    name = settings.SESSION_COOKIE_NAME
+    client.cookies[name] = sessions.cookie_of(str(client.session.session_key))
+
+
 def sign_in(client: Client, user: User, *, second_factor: bool = False, age: float = 0) -> Client:
     """Signs in past the form, with what django-allauth notes of a sign-in `age` seconds ago."""
-    client.force_login(user)
+    force_login(client, user)
     session = client.session
     session["account_authentication_methods_user"] = str(user.pk)
     at = time.time() - age

@@ -480,6 +480,37 @@ class TestMeanwhile:
         finding.refresh_from_db()
         assert (finding.state, finding.severity) == ("suppressed", 30)
 
+    def test_who_snoozes_again_what_was_snoozed_until_now_is_heard(self, trader: User):
+        mine = keyed(trader, key_expires_at=ahead(days=10))
+        finding = found(mine)["expiring"]
+        hygiene.snooze(finding, by=trader, now=NOW, until=NOW + DAY)
+        later = NOW + DAY
+
+        def snooze() -> None:
+            hygiene.snooze(finding, by=trader, now=later, until=later + 3 * DAY)
+
+        for statement in (audit_sql.LEAVE_OUT_WHAT_MOVES, audit_sql.CHANGE):
+            with before_statement(statement, snooze):
+                audit(now=later)
+            finding.refresh_from_db()
+            assert (finding.state, finding.snoozed_until) == ("snoozed", later + 3 * DAY)
+            later += 3 * DAY
+        said = [state for state, *_ in changes(finding)]
+        assert said == ["open", "snoozed", "snoozed", "snoozed"]
+
+    def test_what_somebody_reopens_meanwhile_is_written_down_once(self, trader: User):
+        mine = keyed(trader, key_expires_at=ahead(days=10))
+        finding = found(mine)["expiring"]
+        hygiene.snooze(finding, by=trader, now=NOW, until=NOW + DAY)
+        later = NOW + DAY
+
+        def reopen() -> None:
+            hygiene.reopen(finding, by=trader, now=later - timedelta(seconds=1))
+
+        with before_statement(audit_sql.CHANGE, reopen):
+            audit(now=later)
+        assert [state for state, *_ in changes(finding)] == ["open", "snoozed", "open"]
+
     def test_an_audit_of_one_waits_for_its_test_and_sees_what_that_found(self, trader: User):
         mine = keyed(trader, ip_restricted=False)
         with ThreadPoolExecutor(1) as thread, transaction.atomic():

@@ -28,6 +28,7 @@ FLOORS: dict[str, int] = {
     "connections.exchanges.bingx_rights": 1,
     "connections.exchanges.pem": 1,
     "connections.exchanges.coinbase_key": 1,
+    "connections.exchanges.echoes": 1,
     "connections.exchanges.holdings": 1,
     "connections.exchanges.inspection": 1,
     "connections.exchanges.lifetimes": 1,
@@ -221,6 +222,17 @@ def test_ccxt_is_imported_in_two_files():
         if any(name.split(".")[0] == "ccxt" for name in imports(module, file))
     }
     assert users == {"connections.exchanges.client", "connections.exchanges.markets"}
+
+
+def test_the_cache_is_read_by_pages_alone():
+    """It holds pickles: whoever may write it, the web does, runs code in whatever reads it."""
+    users = {
+        module
+        for module, file in MODULES.items()
+        if any(name.startswith("django.core.cache") for name in imports(module, file))
+    }
+    pages = {"connections.exchange_pages", "backfuture.accounts.forms", "backfuture.accounts.cache"}
+    assert users <= pages
 
 
 def test_connections_never_imports_strategies_nor_the_roof():

@@ -258,7 +258,7 @@ SESSION_OF_STAFF = """
 import time
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from backfuture.accounts.models import User
-from backfuture.accounts.sessions import SessionStore
+from backfuture.accounts.sessions import SessionStore, cookie_of
 staff = User.objects.create_superuser("staff@example.com", "a long enough password")
 TOTP.activate(staff, generate_totp_secret())
 session = SessionStore()
@@ -271,7 +271,7 @@ session["account_authentication_methods"] = [
     {"method": "mfa", "at": time.time(), "type": "totp"},
 ]
 session.save()
-print(session.session_key)
+print(cookie_of(session.session_key))
 """
 
 

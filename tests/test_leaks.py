@@ -15,7 +15,8 @@ from django.db import connection as database
 from django.test import Client
 
 from connections import exchanges, worker
-from connections.exchanges.base import Credentials
+from connections.exchanges import echoes
+from connections.exchanges.base import Credentials, KeyFacts, KeyReport, Step
 from connections.models import Connection
 from tests import canary
 from tests.simulator import Simulator, sample
@@ -89,6 +90,45 @@ def test_whole_story_leaves_no_byte_of_a_key(
     assert str(dict(browser.session)).count(key.secret) == 0
 
 
+@pytest.mark.parametrize("sent_back", ["api_key", "secret", "passphrase"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_key_that_an_exchange_sends_back_is_kept_nowhere(
+    browser: Client, simulator: Simulator, sent_back, whole
+):
+    """As label, name of a right, address and currency, or the most of it."""
+    key = canary.credentials("kucoin")
+    value = getattr(key, sent_back)
+    told = value if whole else value[1:]
+    values = {"api_key": key.api_key, "secret": key.secret, "passphrase": key.passphrase}
+    echo = {"label": f"my {told}", "permissions": ("General", "Spot", told)}
+    simulator.add(
+        replace(
+            sample("kucoin", "good"),
+            scenario="canary",
+            ip_whitelist=("203.0.113.7", told),
+            balances={told: ("1", "0"), "USDT": ("5", "0")},
+            **values,
+            **echo,
+        )
+    )
+    browser.post("/connections/new/kucoin/", {"name": "Canary", **fields_of(key)})
+    connection = Connection.objects.get()
+    worker.run_test(str(connection.tests.get().pk))
+    test = connection.tests.get()
+    assert (test.outcome, test.label) == ("warnings", "")
+    assert [row["currency"] for row in test.balances] == ["USDT"]
+    assert canary.found_in(every_table(), key) == []
+
+
+def test_account_number_and_code_that_are_pieces_of_a_key_are_left_out():
+    key = Credentials("a" * 20, "b" * 12 + "c" * 12, "letmein")
+    facts = KeyFacts(uid="1" + "b" * 6 + "c" * 6, label="BackFuture")
+    steps = tuple(Step("key", True, code=code) for code in ("letmein-1", "bbbbbbcccccc", "200000"))
+    told = echoes.without(KeyReport("connected", steps, facts=facts), key)
+    assert (told.facts.uid, told.facts.label) == ("", "BackFuture")
+    assert [step.code for step in told.steps] == ["", "", "200000"]
+
+
 @pytest.mark.parametrize("debug", [False, True])
 def test_server_error_while_a_key_is_typed_tells_nobody_the_key(
     browser: Client, settings, monkeypatch, caplog, debug
@@ -104,7 +144,14 @@ def test_server_error_while_a_key_is_typed_tells_nobody_the_key(
 
     monkeypatch.setattr("connections.views.services.connect", fall_over)
     browser.raise_request_exception = False
-    response = browser.post("/connections/new/kucoin/", {"name": "Canary", **fields_of(key)})
+    # As under a development server, whose requests carry the whole environment.
+    around = {name: secrets.token_hex(16) for name in ("DATABASE_URL", "OF_A_HARMLESS_NAME")}
+    browser.cookies["csrftoken"] = secrets.token_hex(16)
+    response = browser.post(
+        f"/connections/new/kucoin/?q={quote(key.api_key)}",
+        {"name": "Canary", **fields_of(key)},
+        **around,
+    )
     assert response.status_code == 500
     assert canary.found_in(response.content, key) == []
     assert canary.found_in(caplog.text, key) == []
@@ -112,6 +159,8 @@ def test_server_error_while_a_key_is_typed_tells_nobody_the_key(
     for message in mail.outbox:
         told += message.body + str(message.message())
     assert canary.found_in(told, key) == []
+    for other in (*around.values(), browser.cookies["csrftoken"].value):
+        assert other not in told, other
     for name in ("FINGERPRINT_PEPPER", "SECRET_KEY", "CELERY_BROKER_URL"):
         assert getattr(settings, name) not in told, name
     if not debug:
@@ -156,6 +205,9 @@ def test_search_finds_what_was_planted(leak):
     assert canary.found_in(f"before {leak(key.secret)} after", key) == ["secret"]
 
 
-@pytest.mark.parametrize("name", ["ccxt", "urllib3", "aiohttp", "asyncio", "kombu"])
+@pytest.mark.parametrize(
+    "name",
+    ["ccxt", "urllib3", "aiohttp", "asyncio", "kombu", "django.template", "django.db.backends"],
+)
 def test_talkative_loggers_stay_quiet_whatever_the_root_says(settings, name):
     assert settings.LOGGING["loggers"][name]["level"] == "WARNING"

@@ -109,14 +109,22 @@ def test_private_key_is_known_to_workers_alone(site):
         pids = site.processes(words)
         assert pids
         for pid in pids:
-            assert private not in Path(f"/proc/{pid}/environ").read_bytes()
+            assert private not in told_by(pid, "environ")
 
 
 def test_web_process_has_loaded_neither_ccxt_nor_a_client_for_exchanges(site):
     for pid in site.processes("gunicorn"):
-        maps = Path(f"/proc/{pid}/maps").read_text()
-        assert "aiohttp" not in maps  # its compiled parts would be mapped
-        assert "coincurve" not in maps
+        maps = told_by(pid, "maps")
+        assert b"aiohttp" not in maps  # its compiled parts would be mapped
+        assert b"coincurve" not in maps
+
+
+def told_by(pid: int, name: str) -> bytes:
+    """Our processes hide such files from everybody but root (test_supervisor.py)."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except PermissionError:
+        pytest.skip("only root can look")
 
 
 def _ok(site: Site) -> bool:

@@ -463,6 +463,26 @@ def test_waking_leaves_the_sweep_s_own_to_the_sweep(make, monkeypatch):
     assert sent == []
 
 
+def test_who_asks_for_a_test_that_a_dead_sweep_left_behind_waits_for_no_sweep(make, monkeypatch):
+    connection = make()
+    ((test, _),) = sweep.Sweep("mexc", 1, timedelta(1), 0, "").take(1)
+    reason = ConnectionTest.Reason.USER
+    asked = services.request_test(connection, by=connection.owner, reason=reason)
+    assert asked == test
+    ConnectionTest.objects.filter(pk=test.pk).update(
+        lease_until=timezone.now() - timedelta(seconds=1),
+        queued_at=timezone.now() - timedelta(minutes=1),
+    )
+    Exchange.objects.update(sweep_until=timezone.now() + schedule.LONGEST_HOLD)
+    sent: list[str] = []
+    monkeypatch.setattr(tasks.run_test, "apply_async", lambda args, **_: sent.append(*args))
+    tasks.wake_waiting_tests()
+    assert sent == [str(test.pk)]
+    worker.run_test(sent[0])
+    test.refresh_from_db()
+    assert (test.status, test.reason, test.requested_by) == ("done", "user", connection.owner)
+
+
 def test_result_that_cannot_be_written_is_not_lost(make, monkeypatch, caplog):
     first, second = make(), make()
     write = results.write

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core import mail
+from django.core.signing import Signer
 from django.test import Client
 from django.urls import reverse
 
@@ -145,7 +149,7 @@ class TestSigningIn:
 
     def test_session_made_past_every_form_does_not(self, staff: User, app: App) -> None:
         client = Client()
-        client.force_login(staff)
+        making.force_login(client, staff)
         assert not opens(client)
 
     def test_second_factor_of_somebody_else_in_this_browser_does_not(
@@ -153,11 +157,26 @@ class TestSigningIn:
     ) -> None:
         making.totp(trader)
         client = making.sign_in(Client(), trader, second_factor=True)
-        client.force_login(staff)
+        making.force_login(client, staff)
         assert not opens(client)
 
 
 class TestSessions:
+    def test_keys_of_sessions_in_a_copy_of_the_database_let_nobody_in(self, trader: User) -> None:
+        owner = making.sign_in(Client(), trader)
+        assert owner.get("/connections/").status_code == 200
+        keys = {*Session.objects.values_list("pk", flat=True)}
+        keys |= {*UserSession.objects.values_list("session_key", flat=True)}
+        assert keys
+        for key in keys:
+            for cookie in (key, Signer().sign(key), f"{key}:{'A' * 43}"):
+                thief = Client()
+                thief.cookies[settings.SESSION_COOKIE_NAME] = cookie
+                answer = thief.get("/connections/")
+                assert answer.status_code == 302
+                assert answer["Location"].startswith("/accounts/login/")
+        assert owner.get("/connections/").status_code == 200
+
     def test_old_session_stays_out_when_a_factor_is_set_up_elsewhere(self, staff: User) -> None:
         old = making.sign_in(Client(), staff)
         assert not opens(old)

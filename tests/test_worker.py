@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import transaction
+from django.utils import timezone
 
-from connections import replacing, services, tasks, worker
+from connections import replacing, services, tasks, vault, worker
 from connections.exchanges.base import Credentials
 from connections.models import AccessEvent, Connection, ConnectionTest, Credential, Exchange
 from tests import making
@@ -61,6 +63,24 @@ def test_opening_is_recorded_with_who_and_why(trader, mexc, simulator):
     run(connection)
     event = AccessEvent.objects.get(kind="opened")
     assert (event.actor, event.why, event.task_id) == (trader, "test: new_key", "task-1")
+
+
+def test_key_of_one_connection_is_not_opened_for_another(trader, mexc, kucoin, simulator):
+    """As who may write to the database could have it: sent to an exchange that is not its own."""
+    key = making.connection(trader, kucoin, "Theirs").credentials.get()
+    connection = making.connection(trader, mexc, "Mine")
+    connection.tests.update(credential=key)
+    test = run(connection)
+    assert test.problem == "sealed_unreadable"
+    lapsed = {"status": "running", "lease_until": test.queued_at - timedelta(hours=1)}
+    ConnectionTest.objects.filter(pk=test.pk).update(reason="scheduled", fence=1, **lapsed)
+    with transaction.atomic():
+        (left,) = worker.claim_due("mexc", 5, timezone.now())
+    event = worker.opening(left, "")
+    with pytest.raises(vault.SealedError), worker.opened(left, event):
+        pass
+    assert event._state.adding
+    assert not simulator.log
 
 
 def test_balances_are_kept_with_the_test_as_decimal_text(trader, kucoin, simulator):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
+from . import echoes
 from .base import (
     MAIN,
     Answer,
@@ -84,6 +85,9 @@ class Inspection:
 
     async def run(self) -> KeyReport:
         """Never raises for anything an exchange may answer."""
+        return echoes.without(await self._run(), self.credentials)
+
+    async def _run(self) -> KeyReport:
         self.ask = self.ask_at(self.site)
         try:
             async with asyncio.timeout(self.limit_s):
@@ -279,7 +283,8 @@ class Inspection:
         """A step replaces its own earlier, unfinished line."""
         self.steps = [*(old for old in self.steps if old.name != step.name), step]
         try:
-            await self.on_step(tuple(self.steps))
+            shown = echoes.without(KeyReport("failed", tuple(self.steps)), self.credentials)
+            await self.on_step(shown.steps)
         except Exception as error:
             # Whoever watches has a trouble of their own: it says nothing about the key.
             log.warning("A step was not shown: %s", type(error).__name__)

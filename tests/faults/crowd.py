@@ -26,13 +26,15 @@ def main() -> None:
 
 
 def signed_in(password: str | None = None) -> dict[str, Any]:
+    from django.conf import settings
     from django.test import Client
 
     from backfuture.accounts.models import User
     from tests.making import sign_in
 
     user = User.objects.create_user(f"{secrets.token_hex(6)}@example.com", password)
-    return {"email": user.email, "session": sign_in(Client(), user).session.session_key}
+    cookie = sign_in(Client(), user).cookies[settings.SESSION_COOKIE_NAME]
+    return {"email": user.email, "session": cookie.value}
 
 
 def with_app(password: str) -> dict[str, Any]:
