@@ -7,13 +7,16 @@ order, beside the margin limit. Coordinates are text, ready for an attribute in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil
 
 from .ladder import Ladder
 
 WIDTH, HEIGHT = 360, 344
+SIDE = 56.0  # where labels beside the panels end
+DIGIT = 7.4  # the width of one in a label, in the largest type it is shown in
 LEFT, RIGHT = 62.0, 352.0  # of both panels; labels stand left of them
 PRICES_TOP, PRICES_BOTTOM = 14.0, 178.0
 MOVES = 197.0  # base line of the moves back to even
@@ -87,6 +90,13 @@ def draw(ladder: Ladder, limit: Decimal | None) -> Drawing:
         worst_label=_text(worst_label + 4),
         limit_label="" if limit_label is None else _text(limit_label + 4),
     )
+
+
+def view_box(labels: Iterable[str]) -> str:
+    """The picture's own bounds, further out to the left where one of `labels` needs it: a price of
+    0.00000912 is not to lose its zeros."""
+    more = max(0, ceil(max(map(len, labels)) * DIGIT - SIDE))
+    return f"{-more} 0 {WIDTH + more} {HEIGHT}"
 
 
 class _Scale:

@@ -9,7 +9,17 @@ from itertools import pairwise
 import pytest
 
 from strategies import ladder
-from strategies.presentation import THIN, column, number, pair_names, percent, plain, said
+from strategies.presentation import (
+    THIN,
+    column,
+    cost,
+    funds,
+    number,
+    pair_names,
+    percent,
+    plain,
+    said,
+)
 from strategies.preview import (
     LEFT,
     LINE,
@@ -20,6 +30,7 @@ from strategies.preview import (
     RIGHT,
     Drawing,
     draw,
+    view_box,
 )
 
 SETTINGS = ladder.Settings(
@@ -118,7 +129,31 @@ def test_numbers_have_room_and_the_last_is_always_there(refills: int) -> None:
     assert all(right - left >= 46 for left, right in pairwise(shown))
 
 
+def test_bounds_grow_to_the_left_for_a_long_label() -> None:
+    assert view_box(["2.2145", "500"]) == "0 0 360 344"
+    left, _, width, _ = map(int, view_box(["0.00000912", "310"]).split())
+    assert left < 0
+    assert left + width == 360
+
+
 class TestNumbers:
+    @pytest.mark.parametrize(
+        ("value", "taken", "there"),
+        [
+            ("0", "0", "0"),
+            ("500", "500", "500"),
+            ("1350.5", "1350.50", "1350.50"),
+            ("499.95168", "499.96", "499.95"),
+            ("89999.99264", f"90{THIN}000", f"89{THIN}999.99"),
+            ("0.0123456789", "0.012346", "0.012345"),
+            ("1e60", number(Decimal("1e60")), number(Decimal("1e60"))),
+        ],
+    )
+    def test_money_is_in_cents_and_rounded_to_the_safe_side(
+        self, value: str, taken: str, there: str
+    ) -> None:
+        assert (cost(Decimal(value)), funds(Decimal(value))) == (taken, there)
+
     @pytest.mark.parametrize(
         ("value", "shown"),
         [
