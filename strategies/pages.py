@@ -19,7 +19,7 @@ from connections.presentation import Color, Status, ready_for, status_of
 
 from . import presentation, safety
 from .models import StrategyConfig, StrategyEvent
-from .presentation import SETTINGS, Words, cost, number, pair_names, said
+from .presentation import SETTINGS, Words, money, number, pair_names, said
 from .preview_pages import Preview, preview_of
 from .safety import Reason
 
@@ -140,7 +140,7 @@ def _line(strategy: StrategyConfig) -> Line:
         presentation.status_of(strategy),
         pair_names(pair.symbol for pair in strategy.pairs.all()),
         said("market", strategy.market, ""),
-        cost(strategy.worst_case),
+        money(strategy.worst_case),
         number(strategy.margin_limit),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
 from django.utils.translation import gettext
@@ -136,20 +136,10 @@ def number(value: Decimal | int) -> str:
     return _grouped(f"{rounded:.{_places(rounded)}f}")
 
 
-def cost(value: Decimal) -> str:
-    """Money that is or may be taken: never said to be less than it is."""
-    return _money(value, ROUND_UP)
-
-
-def funds(value: Decimal) -> str:
-    """Money that is there: never said to be more than it is."""
-    return _money(value, ROUND_DOWN)
-
-
-def _money(value: Decimal, rounding: str) -> str:
+def money(value: Decimal) -> str:
     """In cents, and as many digits more as it takes to see five of a small amount."""
     places = max(2, 4 - value.adjusted()) if value else 0
-    text = plain(value.quantize(Decimal(1).scaleb(-places), rounding, Context(prec=200)))
+    text = plain(value.quantize(Decimal(1).scaleb(-places), context=Context(prec=200)))
     whole, point, rest = text.partition(".")
     return _grouped(f"{whole}.{rest:0<2}" if point else whole)
 

@@ -16,13 +16,13 @@ from .ladder import Ladder
 
 WIDTH, HEIGHT = 360, 344
 SIDE = 56.0  # where labels beside the panels end
-DIGIT = 7.4  # the width of one in a label, in the largest type it is shown in
+DIGIT = 8.3  # the width of one in a label, in the largest type it is shown in
 LEFT, RIGHT = 62.0, 352.0  # of both panels; labels stand left of them
 PRICES_TOP, PRICES_BOTTOM = 14.0, 178.0
 MOVES = 197.0  # base line of the moves back to even
 MONEY_TOP, MONEY_BOTTOM = 222.0, 318.0
 NUMBERS = 334.0  # base line of the orders' numbers
-ROOM = 46.0  # for one number under an order
+ROOM = 52.0  # for one number under an order
 LINE = 13.0  # between two labels above each other
 WIDEST_BAR = 26.0
 

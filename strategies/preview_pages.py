@@ -14,7 +14,7 @@ from .forms import StrategyForm
 from .ladder import Ladder, Rung
 from .models import Pair, StrategyConfig
 from .presentation import SETTINGS as WORDS
-from .presentation import column, cost, funds, number, percent, percents, plain, short
+from .presentation import column, money, number, percent, percents, plain, short
 from .preview import Drawing, draw, view_box
 
 EXAMPLE_PRICE = Decimal(100)
@@ -77,8 +77,12 @@ class Labels:
     limit: str
 
     @property
+    def even(self) -> str:
+        return gettext("to even, %")
+
+    @property
     def view_box(self) -> str:
-        return view_box((self.entry, self.last, self.worst, self.limit))
+        return view_box((self.entry, self.last, self.even, self.worst, self.limit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +183,18 @@ def _money(draft: StrategyConfig, built: Ladder, quote: str, but: UUID | None) -
         account = accounts.standing(connection, draft.market, quote, but=but)
     left = None if account.balance is None else account.balance - account.taken - worst
     return Money(
-        worst=cost(worst),
+        worst=money(worst),
         limit=number(limit),
         over=worst > limit,
         share=_share(worst, limit),
-        reserved=cost(built.reserved),
+        reserved=money(built.reserved),
         deals=built.settings.deals,
         compared=bool(quote),
-        balance="" if account.balance is None else funds(account.balance),
-        taken=cost(account.taken),
+        balance="" if account.balance is None else money(account.balance),
+        taken=money(account.taken),
         others=account.others,
-        left=funds(left) if left is not None and left >= 0 else "",
-        missing=cost(-left) if left is not None and left < 0 else "",
+        left=money(left) if left is not None and left >= 0 else "",
+        missing=money(-left) if left is not None and left < 0 else "",
     )
 
 
