@@ -143,6 +143,15 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 # Where mails are only printed, nobody could confirm an address before signing in.
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_URL_GIVEN else "optional"
 ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_FORMS = {
+    "login": "backfuture.accounts.forms.SignIn",
+    "signup": "backfuture.accounts.forms.SignUp",
+    "add_email": "backfuture.accounts.forms.AddAddress",
+    "reset_password": "backfuture.accounts.forms.ForgottenPassword",
+    "reset_password_from_key": "backfuture.accounts.forms.PasswordAfterReset",
+    "change_password": "backfuture.accounts.forms.ChangePassword",
+    "set_password": "backfuture.accounts.forms.SetPassword",
+}
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[BackFuture] "
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # seconds

@@ -67,7 +67,7 @@ class PreferencesForm(forms.Form):
         error_messages={"invalid": _("Give a time of day, such as 22:00.")},
     )
     quiet_until = forms.TimeField(
-        label=_("until"),
+        label=_("Quiet until"),
         required=False,
         widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"),
         error_messages={"invalid": _("Give a time of day, such as 07:00.")},

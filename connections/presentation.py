@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -132,13 +133,12 @@ def _working(connection: Connection) -> Status:
         return Status(word, "red", "alert", expired.cause)
     if days is not None and days <= EXPIRY_NOTICE_DAYS:
         word = ngettext("Expires in %(days)d day", "Expires in %(days)d days", days)
-        sentence = gettext("Create a new key at %(exchange)s and replace it here before then.")
-        return Status(
-            word % {"days": days},
-            "orange",
-            "clock",
-            sentence % {"exchange": connection.exchange.name},
+        sentence = gettext(
+            "The key works until %(day)s. Create a new one at %(exchange)s and replace it here "
+            "before then."
         )
+        facts = {"day": _day(connection.key_expires_at), "exchange": connection.exchange.name}
+        return Status(word % {"days": days}, "orange", "clock", sentence % facts)
     if connection.status == Connection.Status.WARNINGS:
         return Status(
             gettext("Connected, with warnings"),
@@ -147,6 +147,10 @@ def _working(connection: Connection) -> Status:
             gettext("The key works. Something about it should be made safer."),
         )
     return Status(gettext("Connected"), "green", "check", gettext("The key works and is safe."))
+
+
+def _day(moment: datetime | None) -> str:
+    return date_format(timezone.localtime(moment), "j M Y")
 
 
 def _not_working(connection: Connection) -> Status:

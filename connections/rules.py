@@ -50,7 +50,7 @@ RULES = _catalogue(
     Rule("ip_restriction_unknown", _("IP restriction unknown"), (INFO,)),
     Rule("unused", _("Unused key"), (WARNING,)),
     Rule("old", _("Old key"), (WARNING, HIGH)),
-    Rule("expiring", _("The key's end is near"), (WARNING, HIGH, CRITICAL)),
+    Rule("expiring", _("The key expires soon"), (WARNING, HIGH, CRITICAL)),
     Rule("dies_of_inactivity", _("About to be deleted for inactivity"), (WARNING, HIGH, CRITICAL)),
     Rule("same_key_own", _("One key in several connections"), (WARNING,)),
     Rule("same_key_elsewhere", _("The same key in another account"), (HIGH,)),

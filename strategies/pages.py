@@ -19,7 +19,7 @@ from connections.presentation import Color, Status, ready_for, status_of
 
 from . import presentation, safety
 from .models import StrategyConfig, StrategyEvent
-from .presentation import SETTINGS, Words, number, pair_names, said
+from .presentation import SETTINGS, Words, money, number, pair_names, said
 from .preview_pages import Preview, preview_of
 from .safety import Reason
 
@@ -140,7 +140,7 @@ def _line(strategy: StrategyConfig) -> Line:
         presentation.status_of(strategy),
         pair_names(pair.symbol for pair in strategy.pairs.all()),
         said("market", strategy.market, ""),
-        number(strategy.worst_case),
+        money(strategy.worst_case),
         number(strategy.margin_limit),
     )
 
@@ -184,11 +184,12 @@ def _obstacle(reason: Reason) -> Obstacle:
 
 
 def homes(strategy: StrategyConfig) -> list[Connection]:
-    """Its owner's other connections of the exchange that its pairs are of."""
+    """Its owner's other connections of the exchange of its pairs, those that work first."""
     codes = strategy.pairs.values("exchange")
     others = Connection.objects.filter(owner=strategy.owner_id, exchange__in=codes)
     here = [strategy.connection_id] if strategy.connection_id else []
-    return list(others.exclude(pk__in=here).order_by("name"))
+    found = others.exclude(pk__in=here).order_by("name")
+    return sorted(found, key=lambda each: each.paused_at is not None or not each.works)
 
 
 # --- history ----------------------------------------------------------------------------------

@@ -140,6 +140,14 @@ def number(value: Decimal | int) -> str:
     return _grouped(f"{rounded:.{_places(rounded)}f}")
 
 
+def money(value: Decimal) -> str:
+    """In cents, and as many digits more as it takes to see five of a small amount."""
+    places = max(2, 4 - value.adjusted()) if value else 0
+    text = plain(value.quantize(Decimal(1).scaleb(-places), context=Context(prec=200)))
+    whole, point, rest = text.partition(".")
+    return _grouped(f"{whole}.{rest:0<2}" if point else whole)
+
+
 def short(value: Decimal) -> str:
     """To six digits, for where there is little room: the exact number stands elsewhere."""
     if value and not -7 < value.adjusted() < 8:

@@ -7,18 +7,21 @@ order, beside the margin limit. Coordinates are text, ready for an attribute in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil
 
 from .ladder import Ladder
 
 WIDTH, HEIGHT = 360, 344
+SIDE = 56.0  # where labels beside the panels end
+DIGIT = 8.3  # the width of one in a label, in the largest type it is shown in
 LEFT, RIGHT = 62.0, 352.0  # of both panels; labels stand left of them
 PRICES_TOP, PRICES_BOTTOM = 14.0, 178.0
 MONEY_TOP, MONEY_BOTTOM = 222.0, 318.0
 NUMBERS = 334.0  # base line of the orders' numbers
-ROOM = 46.0  # for one number under an order
+ROOM = 52.0  # for one number under an order
 LINE = 13.0  # between two labels above each other
 WIDEST_BAR = 26.0
 
@@ -86,6 +89,13 @@ def draw(ladder: Ladder, limit: Decimal | None) -> Drawing:
         worst_label=_text(worst_label + 4),
         limit_label="" if limit_label is None else _text(limit_label + 4),
     )
+
+
+def view_box(labels: Iterable[str]) -> str:
+    """The picture's own bounds, further out to the left where one of `labels` needs it: a price of
+    0.00000912 is not to lose its zeros."""
+    more = max(0, ceil(max(map(len, labels)) * DIGIT - SIDE))
+    return f"{-more} 0 {WIDTH + more} {HEIGHT}"
 
 
 class _Scale:

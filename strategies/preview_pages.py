@@ -14,8 +14,8 @@ from .forms import StrategyForm
 from .ladder import Ladder, Rung
 from .models import Pair, StrategyConfig
 from .presentation import SETTINGS as WORDS
-from .presentation import column, number, percent, percents, plain, short
-from .preview import Drawing, draw
+from .presentation import column, money, number, percent, percents, plain, short
+from .preview import Drawing, draw, view_box
 
 EXAMPLE_PRICE = Decimal(100)
 # What a ladder is made of: without one of these nothing can be drawn.
@@ -69,12 +69,20 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Numbers beside the picture, short."""
+    """Numbers beside the picture, short, and the bounds that hold them."""
 
     entry: str
     last: str
     worst: str
     limit: str
+
+    @property
+    def even(self) -> str:
+        return gettext("to even, %")
+
+    @property
+    def view_box(self) -> str:
+        return view_box((self.entry, self.last, self.even, self.worst, self.limit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +182,18 @@ def _money(draft: StrategyConfig, built: Ladder, quote: str, but: UUID | None) -
         account = accounts.standing(connection, draft.market, quote, but=but)
     left = None if account.balance is None else account.balance - account.taken - worst
     return Money(
-        worst=number(worst),
+        worst=money(worst),
         limit=number(limit),
         over=worst > limit,
         share=_share(worst, limit),
-        reserved=number(built.reserved),
+        reserved=money(built.reserved),
         deals=built.settings.deals,
         compared=bool(quote),
-        balance="" if account.balance is None else number(account.balance),
-        taken=number(account.taken),
+        balance="" if account.balance is None else money(account.balance),
+        taken=money(account.taken),
         others=account.others,
-        left=number(left) if left is not None and left >= 0 else "",
-        missing=number(-left) if left is not None and left < 0 else "",
+        left=money(left) if left is not None and left >= 0 else "",
+        missing=money(-left) if left is not None and left < 0 else "",
     )
 
 

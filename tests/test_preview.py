@@ -9,7 +9,16 @@ from itertools import pairwise
 import pytest
 
 from strategies import ladder
-from strategies.presentation import THIN, column, number, pair_names, percent, plain, said
+from strategies.presentation import (
+    THIN,
+    column,
+    money,
+    number,
+    pair_names,
+    percent,
+    plain,
+    said,
+)
 from strategies.preview import (
     LEFT,
     LINE,
@@ -20,6 +29,7 @@ from strategies.preview import (
     RIGHT,
     Drawing,
     draw,
+    view_box,
 )
 
 SETTINGS = ladder.Settings(
@@ -118,7 +128,30 @@ def test_numbers_have_room_and_the_last_is_always_there(refills: int) -> None:
     assert all(right - left >= 46 for left, right in pairwise(shown))
 
 
+def test_bounds_grow_to_the_left_for_a_long_label() -> None:
+    assert view_box(["2.214", "500"]) == "0 0 360 344"
+    left, _, width, _ = map(int, view_box(["0.00000912", "310"]).split())
+    assert left < 0
+    assert left + width == 360
+
+
 class TestNumbers:
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            ("0", "0"),
+            ("500", "500"),
+            ("1350.5", "1350.50"),
+            ("499.95168", "499.95"),
+            ("309.99424", "309.99"),
+            ("89999.99264", f"89{THIN}999.99"),
+            ("0.0123456789", "0.012346"),
+            ("1e60", number(Decimal("1e60"))),
+        ],
+    )
+    def test_money_is_in_cents_or_five_digits(self, value: str, shown: str) -> None:
+        assert money(Decimal(value)) == shown
+
     @pytest.mark.parametrize(
         ("value", "shown"),
         [

@@ -30,6 +30,7 @@ SEED = "second factor"  # the purpose its key is derived for
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     error_messages = {
         **DefaultAccountAdapter.error_messages,
+        "email_password_mismatch": _("The e-mail address or the password is not right."),
         "incorrect_password": _("That is not your password."),
         "too_many_login_attempts": _("Too many tries. Wait five minutes, then try again."),
     }

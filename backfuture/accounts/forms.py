@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from allauth.account import forms as account
 from allauth.core import context
 from allauth.core.internal.cryptokit import normalize_user_code
 from allauth.mfa.adapter import get_adapter
@@ -16,6 +17,63 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
+
+LABELS = {
+    "login": _("E-mail address"),
+    "email": _("E-mail address"),
+    "remember": _("Stay signed in on this browser"),
+    "oldpassword": _("Current password"),
+}
+NEW_PASSWORD = _(
+    "At least 8 characters. Best are four or more words that do not belong together: what leaked "
+    "elsewhere or is easy to guess is not taken."
+)
+
+
+class InOurWords(forms.Form):
+    """Says things as the rest of the site does, and the rules of passwords in one breath."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.label = LABELS.get(name, field.label)
+        if "password1" in self.fields:
+            self.fields["password1"].help_text = NEW_PASSWORD
+
+
+class SignIn(InOurWords, account.LoginForm):  # type: ignore[misc]
+    pass
+
+
+class SignUp(InOurWords, account.SignupForm):  # type: ignore[misc]
+    pass
+
+
+class AddAddress(InOurWords, account.AddEmailForm):  # type: ignore[misc]
+    pass
+
+
+class ForgottenPassword(InOurWords, account.ResetPasswordForm):  # type: ignore[misc]
+    pass
+
+
+class _NewPassword(InOurWords):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password1"].label = _("New password")
+        self.fields["password2"].label = _("New password (again)")
+
+
+class ChangePassword(_NewPassword, account.ChangePasswordForm):  # type: ignore[misc]
+    pass
+
+
+class SetPassword(_NewPassword, account.SetPasswordForm):  # type: ignore[misc]
+    pass
+
+
+class PasswordAfterReset(_NewPassword, account.ResetPasswordKeyForm):  # type: ignore[misc]
+    pass
 
 
 class OneAtATime(forms.Form):
