@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from connections import looks, marks
 from connections.connection_actions import WhyForm, said_why
 from connections.desk import Choice, FoundByConnection, SeenAdmin, SeenInline
+from connections.presentation import explain
 
 from . import limits, safety, services
 from .models import Pair, PairList, StrategyConfig, StrategyEvent
@@ -24,6 +25,17 @@ MOST_TO_ENABLE = 200  # each is looked at under the locks of its account
 MOST_TO_SWITCH_OFF = 1000
 
 Rows = QuerySet[StrategyConfig]
+
+
+def _plain(name: str, title: Any) -> Any:
+    """A number without the zeros that it is stored with."""
+
+    @admin.display(description=title, ordering=name)
+    def shown(_admin: Any, row: Any) -> str:
+        value = getattr(row, name)
+        return marks.NOTHING if value is None else limits.plain(value)
+
+    return shown
 
 
 class StateFilter(Choice):
@@ -63,28 +75,28 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     ordering = ("-created_at",)
     search_fields = ("connection__name",)
     fields = (
-        "name",
-        "owner",
-        "connection",
+        ("owner", "connection"),
         "state",
         "verdict",
-        "market",
-        "direction",
+        ("market", "direction"),
         "pairs_in_words",
-        "at_worst",
-        "risk",
-        "margin_limit",
-        "leverage",
-        "first_order",
-        "refill_order",
-        "max_refills",
-        "take_profit",
-        "max_deals",
-        "recovery",
-        "version",
-        "created_at",
+        ("at_worst", "limit"),
+        ("risk", "times"),
+        ("first", "refill"),
+        ("max_refills", "profit"),
+        ("max_deals", "recovery"),
+        ("version", "created_at"),
     )
-    readonly_fields = fields
+    readonly_fields = (
+        *("owner", "connection", "state", "verdict", "market", "direction", "pairs_in_words"),
+        *("at_worst", "limit", "risk", "times", "first", "refill", "max_refills", "profit"),
+        *("max_deals", "recovery", "version", "created_at"),
+    )
+    limit = _plain("margin_limit", _("margin limit"))
+    times = _plain("leverage", _("leverage"))
+    first = _plain("first_order", _("first order"))
+    refill = _plain("refill_order", _("refill order"))
+    profit = _plain("take_profit", _("take profit, %"))
 
     def owner_of(self, row: StrategyConfig) -> Any:
         return row.owner_id
@@ -119,7 +131,9 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             else marks.badge(gettext("no"), "red")
         )
         lines = [(each.what, each.todo) for each in (*found.reasons, *found.warnings)]
-        return format_html("{} <ul>{}</ul>", word, format_html_join("", "<li>{} {}</li>", lines))
+        return format_html(
+            '{} <ul class="desk-steps">{}</ul>', word, format_html_join("", "<li>{} {}</li>", lines)
+        )
 
     @admin.action(description=_("Enable (where the safety rules allow)"), permissions=["switch"])
     def enable(self, request: HttpRequest, queryset: Rows) -> None:
@@ -186,16 +200,54 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
 
 @admin.register(Pair)
 class PairAdmin(SeenAdmin):
-    list_display = ("symbol", "exchange", "market", "active", "min_cost", "last_price", "seen_at")
+    list_display = ("symbol", "exchange", "market", "traded", "least", "price", "seen_at")
     list_filter = ("exchange", "market", "active")
     list_select_related = ("exchange",)
     ordering = ("symbol", "pk")
     search_fields = ("symbol__startswith",)
     search_help_text = _("How the pair begins, in capitals: BTC/")
+    fields = (
+        ("symbol", "exchange"),
+        ("market", "traded"),
+        ("least", "least_amount"),
+        ("steps", "price_steps"),
+        ("price", "priced_at"),
+        "seen_at",
+    )
+    readonly_fields = ("traded", "least", "least_amount", "steps", "price_steps", "price")
+    least = _plain("min_cost", _("smallest order"))
+    least_amount = _plain("min_amount", _("smallest amount"))
+    steps = _plain("amount_step", _("amount step"))
+    price_steps = _plain("price_step", _("price step"))
+    price = _plain("last_price", _("last price"))
+
+    @admin.display(description=_("traded"), ordering="active")
+    def traded(self, pair: Pair) -> SafeString:
+        return marks.yes_no(pair.active)
 
 
 @admin.register(PairList)
 class PairListAdmin(SeenAdmin):
-    list_display = ("exchange", "market", "refreshed_at", "asked_at", "problem")
+    list_display = ("exchange", "market", "refreshed", "asked", "in_words")
     list_filter = ("exchange", "market")
     list_select_related = ("exchange",)
+    fields = (("exchange", "market"), ("refreshed_at", "asked_at"), ("in_words", "failures"))
+    readonly_fields = ("in_words",)
+
+    def title_of(self, row: PairList) -> str:
+        return f"{row.exchange.name}, {row.get_market_display()}"
+
+    @admin.display(description=_("refreshed"))
+    def refreshed(self, pairs: PairList) -> SafeString | str:
+        return marks.ago(pairs.refreshed_at)
+
+    @admin.display(description=_("last asked"))
+    def asked(self, pairs: PairList) -> SafeString | str:
+        return marks.ago(pairs.asked_at)
+
+    @admin.display(description=_("problem"))
+    def in_words(self, pairs: PairList) -> SafeString | str:
+        if not pairs.problem:
+            return marks.NOTHING
+        title = explain(pairs.problem, pairs.exchange_id).title
+        return marks.badge(title, "orange", pairs.problem)
