@@ -235,7 +235,10 @@ class ThresholdsAdmin(DeskAdmin):
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return super().has_add_permission(request) and not Thresholds.objects.exists()
+        return False
+
+    def title_of(self, row: Thresholds) -> str:
+        return gettext("What rules, tests and notices go by")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """There is nothing to choose from: straight to the numbers."""
