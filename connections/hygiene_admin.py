@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -241,10 +241,11 @@ class ThresholdsAdmin(DeskAdmin):
         return gettext("What rules, tests and notices go by")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """There is nothing to choose from: straight to the numbers."""
-        if request.method != "GET" or not self.has_view_permission(request):
+        """There is nothing to choose from: the numbers themselves."""
+        if request.method != "GET":
             return super().changelist_view(request, extra_context)
-        return redirect("admin:connections_thresholds_change", ONLY)
+        page = reverse("admin:connections_thresholds_change", args=[ONLY])
+        return self.changeform_view(request, str(ONLY), page, extra_context)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
