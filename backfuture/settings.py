@@ -189,7 +189,7 @@ ADMINS = [("Operator", address) for address in env.list("ADMIN_EMAILS", default=
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 FORMAT_MODULE_PATH = "backfuture.formats"
-LOCALE_PATHS = [BASE_DIR / "backfuture" / "locale"]
+LOCALE_PATHS = [BASE_DIR / "backfuture" / name for name in ("desk_words", "locale")]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"

@@ -97,12 +97,10 @@ class ExchangeAdmin(ReadOnlyAdmin):
 @admin.register(ConnectionTest)
 class ConnectionTestAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     list_display = (
-        "connection",
+        "named",
         "owner",
-        "exchange",
-        "queued_at",
-        "reason",
-        "requested_by",
+        "asked",
+        "asked_for",
         "result",
         "seconds",
     )
@@ -121,37 +119,51 @@ class ConnectionTestAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     ordering = (F("finished_at").desc(nulls_first=True),)  # those under way come first
     search_fields = ("connection__name",)
     fields = (
-        "connection",
-        "owner",
-        "reason",
-        "requested_by",
+        ("connection", "owner"),
+        ("reason", "requested_by"),
         "result",
         "why",
         "evidence",
-        "queued_at",
-        "started_at",
-        "finished_at",
-        "seen_ip",
-        "ip_restricted",
-        "key_created_at",
-        "key_expires_at",
-        "uid",
-        "label",
-        "skew_ms",
+        ("queued_at", "started_at"),
+        ("finished_at", "clock"),
+        ("seen_ip", "restricted"),
+        ("key_created_at", "key_expires_at"),
+        ("uid", "label"),
     )
-    readonly_fields = ("owner", "result", "why", "evidence")
+    readonly_fields = ("owner", "result", "why", "evidence", "clock", "restricted")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConnectionTest]:
         tests: QuerySet[ConnectionTest] = super().get_queryset(request)
         return tests.select_related("connection__owner", "connection__exchange")
 
     @admin.display(description=_("owner"))
-    def owner(self, test: ConnectionTest) -> str:
-        return str(test.connection.owner)
+    def owner(self, test: ConnectionTest) -> SafeString:
+        return marks.address(test.connection.owner)
 
-    @admin.display(description=_("exchange"))
-    def exchange(self, test: ConnectionTest) -> str:
-        return test.connection.exchange.name
+    def title_of(self, row: ConnectionTest) -> str:
+        return gettext("Test of %(name)s") % {"name": row.connection.name}
+
+    @admin.display(description=_("connection"))
+    def named(self, test: ConnectionTest) -> SafeString:
+        return marks.two(test.connection.name, test.connection.exchange.name)
+
+    @admin.display(description=_("asked"))
+    def asked(self, test: ConnectionTest) -> SafeString | str:
+        return marks.ago(test.queued_at)
+
+    @admin.display(description=_("reason"))
+    def asked_for(self, test: ConnectionTest) -> SafeString:
+        """And who of support it was; that an owner asked is said by the reason."""
+        by = test.requested_by if test.reason == ConnectionTest.Reason.STAFF else ""
+        return marks.two(test.get_reason_display(), by)
+
+    @admin.display(description=_("IP restriction"))
+    def restricted(self, test: ConnectionTest) -> SafeString:
+        return marks.yes_no(test.ip_restricted)
+
+    @admin.display(description=_("clocks differ by"))
+    def clock(self, test: ConnectionTest) -> str:
+        return marks.NOTHING if test.skew_ms is None else f"{test.skew_ms} ms"
 
     @admin.display(description=_("result"))
     def result(self, test: ConnectionTest) -> SafeString:
@@ -171,15 +183,24 @@ class ConnectionTestAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             return marks.NOTHING
         words = explain(test.problem, test.connection.exchange_id, seen_ip=test.seen_ip)
         steps = format_html_join("", "<li>{}</li>", ((step,) for step in words.advice))
-        return format_html("{} <ol>{}</ol>", words.cause, steps)
+        return format_html('{} <ol class="desk-steps">{}</ol>', words.cause, steps)
 
     @admin.display(description=_("steps"))
     def evidence(self, test: ConnectionTest) -> SafeString:
         lines = [
-            (line.label, line.state, line.call, line.evidence, f"{line.ms} ms")
+            (
+                line.label,
+                marks.step(line.state),
+                line.call or marks.NOTHING,
+                line.evidence or marks.NOTHING,
+                f"{line.ms} ms" if line.ms else marks.NOTHING,
+            )
             for line in step_lines(test)
         ]
-        row = "<tr><td>{}</td><td>{}</td><td><code>{}</code></td><td>{}</td><td>{}</td></tr>"
+        row = (
+            "<tr><td>{}</td><td>{}</td><td><code>{}</code></td><td>{}</td>"
+            '<td class="desk-when">{}</td></tr>'
+        )
         return format_html('<table class="desk-table">{}</table>', format_html_join("", row, lines))
 
     @admin.display(description=_("seconds"))
@@ -216,7 +237,7 @@ class DeliveryInline(SeenInline):
 class NoticeAdmin(looks.LookedAtAdmin, SeenAdmin):
     """What users were told, for when one asks about it."""
 
-    list_display = ("subject", "kind", "user", "connection", "urgent", "made_at")
+    list_display = ("about", "user", "connection", "is_urgent", "made_at")
     list_filter = (("made_at", admin.DateFieldListFilter), "kind", "urgent")
     list_select_related = ("user", "connection")
     ordering = ("-made_at",)
@@ -227,6 +248,14 @@ class NoticeAdmin(looks.LookedAtAdmin, SeenAdmin):
 
     def owner_of(self, row: Notice) -> Any:
         return row.user_id
+
+    @admin.display(description=_("notice"), ordering="subject")
+    def about(self, notice: Notice) -> SafeString:
+        return marks.two(notice.subject, notice.get_kind_display())
+
+    @admin.display(description=_("urgent"), ordering="urgent")
+    def is_urgent(self, notice: Notice) -> SafeString | str:
+        return marks.badge(gettext("urgent"), "orange") if notice.urgent else marks.NOTHING
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Notice], search_term: str
@@ -240,7 +269,7 @@ class AccessEventAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     """Reading alone: nobody adds, changes or deletes what happened. Where somebody was, and with
     what, is on the page of each, which is a look at their data."""
 
-    list_display = ("at", "kind", "actor", "owner", "connection", "why", "key_hint")
+    list_display = ("at", "kind", "who", "about", "why")
     list_filter = (("at", admin.DateFieldListFilter), "kind")
     list_select_related = ("actor", "owner", "connection")
     ordering = ("-at", "-pk")
@@ -263,6 +292,21 @@ class AccessEventAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
 
     def owner_of(self, row: AccessEvent) -> Any:
         return row.owner_id
+
+    def title_of(self, row: AccessEvent) -> str:
+        return str(row.get_kind_display())
+
+    @admin.display(description=_("who, whose"))
+    def who(self, event: AccessEvent) -> SafeString:
+        """Nobody who acts is BackFuture itself. Whose it was is said where it is another's."""
+        whose = marks.address(event.owner) if event.owner_id != event.actor_id else ""
+        who = marks.address(event.actor) if event.actor else gettext("BackFuture")
+        return marks.two(who, whose if event.owner else "")
+
+    @admin.display(description=_("connection"))
+    def about(self, event: AccessEvent) -> SafeString:
+        hint = f"…{event.key_hint}" if event.key_hint else ""
+        return marks.two(event.connection or marks.NOTHING, hint)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AccessEvent], search_term: str

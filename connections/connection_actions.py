@@ -106,6 +106,8 @@ class ConnectionActions:
         why = looks.why(request, said_why(request))
         done = many.pause(rows, by=request.user, why=why, now=timezone.now())
         text = ngettext("%(n)d connection was paused.", "%(n)d connections were paused.", done)
+        if not done:
+            text = gettext("Nothing was done: all of them are paused already.")
         return self._say(request, text % {"n": done}, good=bool(done), rows=rows)
 
     @admin.action(description=_("Resume"), permissions=["pause"])
@@ -120,6 +122,8 @@ class ConnectionActions:
             "%(n)d connections were resumed, and are tested in their turn.",
             done,
         )
+        if not done:
+            text = gettext("Nothing was done: none of them is paused.")
         return self._say(request, text % {"n": done}, good=bool(done), rows=rows)
 
     @admin.action(description=_("Ask the owner to replace the key"), permissions=["ask"])
@@ -149,6 +153,8 @@ class ConnectionActions:
         why = looks.why(request, said_why(request))
         done = many.acknowledge(rows, by=request.user, why=why, now=timezone.now())
         text = ngettext("%(n)d finding was acknowledged.", "%(n)d were acknowledged.", done)
+        if not done:
+            text = gettext("Nothing was done: none of their findings waits for anybody.")
         return self._say(request, text % {"n": done}, good=bool(done), rows=rows)
 
     @admin.action(description=_("Download the credential report (CSV)"), permissions=["report"])

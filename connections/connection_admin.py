@@ -67,17 +67,14 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
     change_form_outer_before_template = "desk/connection.html"
     change_form_outer_after_template = "desk/timeline.html"
     list_display = (
-        "name",
+        "named",
         "owner_link",
-        "exchange",
         "status_word",
         "finding_count",
         "strategy_count",
         "rights",
-        "ip",
-        "age",
-        "used",
-        "hint",
+        "key",
+        "last_use",
     )
     list_filter = FILTERS
     search_fields = ("name",)  # that there is a field to search in: lookup.py does it
@@ -195,16 +192,32 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
     @admin.display(description=_("owner"), ordering="owner__email")
     def owner_link(self, connection: Connection) -> SafeString:
         address = reverse("admin:accounts_user_change", args=[connection.owner_id])
-        return format_html('<a class="desk-link" href="{}">{}</a>', address, connection.owner)
+        owner = marks.address(connection.owner)
+        return format_html('<a class="desk-link" href="{}">{}</a>', address, owner)
 
     @admin.display(description=_("status"), ordering="status")
     def status_word(self, connection: Connection) -> SafeString:
         shown = status_of(connection, testing=bool(connection.open_tests))  # type: ignore[attr-defined]
         return marks.status(shown)
 
-    @admin.display(description=_("rights of the key"))
+    @admin.display(description=_("connection"), ordering="name")
+    def named(self, connection: Connection) -> SafeString:
+        return marks.two(connection.name, connection.exchange.name)
+
+    @admin.display(description=_("rights, IP"))
     def rights(self, connection: Connection) -> SafeString:
-        return marks.rights(line_marks(connection.known_permissions))
+        return marks.rights(line_marks(connection.known_permissions), connection.ip_restricted)
+
+    @admin.display(description=_("key"))
+    def key(self, connection: Connection) -> SafeString:
+        """Its end and its age."""
+        return marks.two(self.hint(connection), self.age(connection))
+
+    @admin.display(description=_("last used"))
+    def last_use(self, connection: Connection) -> SafeString | str:
+        """In a list, where there is no room for more."""
+        key = _key(connection)
+        return marks.age(key.last_used_at if key else None)
 
     @admin.display(description=_("IP restriction"))
     def ip(self, connection: Connection) -> SafeString:
@@ -228,7 +241,7 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
     @admin.display(description=_("last used"))
     def used(self, connection: Connection) -> str:
         key = _key(connection)
-        return marks.age(key.last_used_at if key else None)
+        return marks.ago(key.last_used_at if key else None)
 
     @admin.display(description=_("findings"))
     def finding_count(self, connection: Connection) -> str:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext
 
-from . import pages
+from . import marks, pages
 from .events import AccessEvent
 from .models import Connection, FindingChange
 from .rules import RULES
@@ -94,6 +94,7 @@ def context(connection: Connection, user: Any) -> dict[str, Any]:
     return {
         "connection": connection,
         "panel": panel,
+        "lines": [(line, marks.step(line.state)) for line in panel.lines] if panel else [],
         "seen_by_owner": pages.summary(connection),
         "timeline": timeline(connection),
         "rest": rest(connection),

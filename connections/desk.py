@@ -45,12 +45,38 @@ class DeskAdmin(ModelAdmin):  # type: ignore[type-arg]
             self.opts.pk.to_python(chosen)  # what can be no row is not found (accounts/desk.py)
         return super().changelist_view(request, extra_context)
 
+    def title_of(self, row: Any) -> str:
+        """What the page of this row is called, for who has never seen a table."""
+        return str(row)
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **more: Any
+    ) -> Any:
+        response: Any = super().render_change_form(request, context, *args, **more)
+        if (row := more.get("obj")) is not None:
+            title = self.title_of(row)
+            response.context_data |= {"original": Titled(row, title), "subtitle": title}
+        return response
+
 
 def changes_are_of_what_was_shown(form: forms.BaseForm) -> None:
     """Only what this person altered is a change: a page that was open while somebody else changed
     the row does not put back what it still shows."""
     for field in form.fields.values():
         field.show_hidden_initial = True
+
+
+class Titled:
+    """A row as unfold's headings ask for it, under another title than its own."""
+
+    def __init__(self, row: Any, title: str) -> None:
+        self._row, self._title = row, title
+
+    def __str__(self) -> str:
+        return self._title
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, name)
 
 
 class ReadOnlyAdmin(DeskAdmin):
@@ -91,6 +117,7 @@ class SeenInline(TabularInline):  # type: ignore[type-arg]
 
     extra = 0
     can_delete = False
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -18,7 +18,7 @@ RESULT_WORDS = {
 
 
 class Needs(Choice):
-    title = _("needs a person")
+    title = _("what needs a person")
     parameter_name = "needs"
 
     def narrow(self, rows: Rows, value: str) -> Rows:

@@ -256,17 +256,17 @@ def severity_mark(severity: int) -> Mark:
 
 
 def _state_mark(finding: Finding, state: str) -> Mark:
-    return Mark(_said(state, finding.snoozed_until), *STATES[state])
+    return Mark(said_of(state, finding.snoozed_until), *STATES[state])
 
 
-def _said(state: str, until: datetime | None) -> str:
+def said_of(state: str, until: datetime | None) -> str:
     if state != State.SNOOZED or until is None:
         return str(State(state).label)
     return gettext("snoozed until %(day)s") % {"day": date_format(localtime(until), "j M Y")}
 
 
 def _change(change: FindingChange, connection: Connection) -> Change:
-    what = _said(change.state, change.until)
+    what = said_of(change.state, change.until)
     if change.by_id is None:
         severity = Severity(change.severity).label
         what = gettext("%(state)s, %(severity)s") % {"state": what, "severity": severity}

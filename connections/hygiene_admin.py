@@ -8,8 +8,11 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -18,13 +21,14 @@ from .connection_actions import WhyForm, said_why
 from .desk import Choice, DeskAdmin, FoundByConnection, SeenAdmin, SeenInline
 from .desk_filters import FindingNeeds
 from .events import AccessEvent, record
-from .finding_pages import SEVERITIES, STATES
+from .finding_pages import SEVERITIES, STATES, said_of
 from .finding_words import Words, words_for
 from .findings import WORST_FIRST
 from .models import Finding, FindingChange, Outage, Thresholds
 from .rules import RULES
 
 State = Finding.State
+ONLY = 1  # the row of thresholds
 
 
 class RuleFilter(Choice):
@@ -59,13 +63,10 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
         "title",
         "how_bad",
         "state_word",
-        "connection",
+        "named",
         "owner",
-        "exchange",
-        "first_seen_at",
-        "state_since",
-        "snoozed_until",
-        "regressions",
+        "since",
+        "came_back",
     )
     list_filter = (FindingNeeds, "state", "severity", RuleFilter, "connection__exchange")
     list_select_related = ("connection__owner", "connection__exchange")
@@ -76,20 +77,16 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
         "title",
         "what",
         "advice",
-        "how_bad",
-        "state_word",
-        "connection",
+        ("how_bad", "state_word"),
+        ("connection", "exchange"),
         "owner",
-        "exchange",
-        "until",
-        "amount",
-        "detail",
-        "first_seen_at",
-        "state_since",
-        "snoozed_until",
-        "regressions",
+        ("first_seen_at", "state_since"),
+        "came_back",
     )
-    readonly_fields = fields
+    readonly_fields = (
+        *("title", "what", "advice", "how_bad", "state_word", "connection", "exchange"),
+        *("owner", "first_seen_at", "state_since", "came_back"),
+    )
 
     def has_say_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("connections.change_finding")
@@ -101,17 +98,37 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     def title(self, finding: Finding) -> str:
         return _words(finding).title
 
+    def title_of(self, row: Finding) -> str:
+        return f"{_words(row).title}: {row.connection.name}"
+
+    @admin.display(description=_("connection"))
+    def named(self, finding: Finding) -> SafeString:
+        return marks.two(finding.connection.name, finding.connection.exchange.name)
+
+    @admin.display(description=_("so since"))
+    def since(self, finding: Finding) -> SafeString:
+        seen = format_html(gettext("first seen {}"), marks.ago(finding.first_seen_at))
+        is_new = finding.state_since <= finding.first_seen_at
+        return marks.two(marks.ago(finding.state_since), "" if is_new else seen)
+
+    @admin.display(description=_("came back"))
+    def came_back(self, finding: Finding) -> str:
+        """How often it was there again after it was gone."""
+        times = finding.regressions
+        return ngettext("once", "%(n)d times", times) % {"n": times} if times else marks.NOTHING
+
     @admin.display(description=_("what was found"))
     def what(self, finding: Finding) -> str:
         return _words(finding).what
 
     @admin.display(description=_("what its owner is told to do"))
-    def advice(self, finding: Finding) -> str:
-        return "\n".join(_words(finding).advice)
+    def advice(self, finding: Finding) -> SafeString:
+        steps = format_html_join("", "<li>{}</li>", ((step,) for step in _words(finding).advice))
+        return format_html('<ol class="desk-steps">{}</ol>', steps)
 
     @admin.display(description=_("owner"), ordering="connection__owner__email")
-    def owner(self, finding: Finding) -> str:
-        return str(finding.connection.owner)
+    def owner(self, finding: Finding) -> SafeString:
+        return marks.address(finding.connection.owner)
 
     @admin.display(description=_("exchange"), ordering="connection__exchange")
     def exchange(self, finding: Finding) -> str:
@@ -125,7 +142,7 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     @admin.display(description=_("state"), ordering="state")
     def state_word(self, finding: Finding) -> SafeString:
         color, _icon = STATES[finding.state]
-        return marks.badge(str(finding.get_state_display()), color)
+        return marks.badge(said_of(finding.state, finding.snoozed_until), color)
 
     @admin.action(description=_("Acknowledge"), permissions=["say"])
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
@@ -215,14 +232,31 @@ class ThresholdsAdmin(DeskAdmin):
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return super().has_add_permission(request) and not Thresholds.objects.exists()
+        return False
+
+    def title_of(self, row: Thresholds) -> str:
+        return gettext("What rules, tests and notices go by")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """There is nothing to choose from: the numbers themselves."""
+        if request.method != "GET":
+            return super().changelist_view(request, extra_context)
+        page = reverse("admin:connections_thresholds_change", args=[ONLY])
+        return self.changeform_view(request, str(ONLY), page, extra_context)
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Thresholds | None:
+        """The numbers that hold while nobody has changed one."""
+        found: Thresholds | None = super().get_object(request, object_id, from_field)
+        return found or (Thresholds(pk=ONLY) if object_id == str(ONLY) else None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def save_model(self, request: HttpRequest, obj: Thresholds, form: Any, change: bool) -> None:
         before = Thresholds.current()
-        obj.pk = 1
+        obj.pk = ONLY
         super().save_model(request, obj, form, change)
         for name in form.changed_data:
             why = f"{name}: {getattr(before, name)} -> {getattr(obj, name)}"
@@ -231,8 +265,18 @@ class ThresholdsAdmin(DeskAdmin):
 
 @admin.register(Outage)
 class OutageAdmin(SeenAdmin):
-    list_display = ("exchange", "began_at", "ended_at")
+    list_display = ("exchange", "began_at", "ended_at", "lasted")
     list_filter = ("exchange", ("ended_at", admin.EmptyFieldListFilter))
     list_select_related = ("exchange",)
     date_hierarchy = "began_at"
     fields = list_display
+    readonly_fields = ("lasted",)
+
+    def title_of(self, row: Outage) -> str:
+        return row.exchange.name
+
+    @admin.display(description=_("lasted"))
+    def lasted(self, outage: Outage) -> SafeString | str:
+        if outage.ended_at is None:
+            return marks.badge(gettext("still down"), "red")
+        return timesince(outage.began_at, outage.ended_at)

@@ -17,11 +17,12 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from . import incident_asking, incident_work, tasks
+from . import incident_asking, incident_work, marks, tasks
 from .desk import SeenAdmin
 from .desk_filters import IncidentNeeds
 from .incident_forms import STEPS, AskForm, IncidentForm
@@ -29,20 +30,36 @@ from .incidents import PERMISSION, Incident
 
 State = Incident.State
 COUNTS = ("suspended", "told", "destroyed")  # of the steps, in their order
+COLORS = {State.ASKED: "orange", State.RUNNING: "blue", State.DONE: "green"}
 Act = Callable[..., None]
 
 
 @admin.register(Incident)
 class IncidentAdmin(SeenAdmin):
-    list_display = ("asked_at", "scope", "exchange", "owner", "state", "stops", "asked_by")
-    list_display_links = ("asked_at", "scope")
+    list_display = ("asked_at", "which", "how_far", "stops", "asked_by")
+    list_display_links = ("asked_at", "which")
     list_filter = (IncidentNeeds, "state", "scope")
     list_select_related = ("exchange", "owner", "asked_by")
     date_hierarchy = "asked_at"
 
-    @admin.display(description=_("stops use"), boolean=True)
-    def stops(self, incident: Incident) -> bool:
-        return incident.stops_use_now
+    @admin.display(description=_("which keys"), ordering="scope")
+    def which(self, incident: Incident) -> SafeString:
+        whose = incident.owner.email if incident.owner else ""
+        where = incident.exchange.name if incident.exchange else ""
+        return marks.two(incident.get_scope_display(), whose or where)
+
+    @admin.display(description=_("state"), ordering="state")
+    def how_far(self, incident: Incident) -> SafeString:
+        if incident.state == State.ASKED and not incident.waits(timezone.now()):
+            said = gettext("Nobody confirmed it within 30 minutes.")
+            return marks.badge(gettext("lapsed"), "secondary", said)
+        return marks.badge(
+            str(incident.get_state_display()), COLORS.get(State(incident.state), "secondary")
+        )
+
+    @admin.display(description=_("use of the keys"))
+    def stops(self, incident: Incident) -> SafeString | str:
+        return marks.badge(gettext("stopped"), "red") if incident.stops_use_now else marks.NOTHING
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm(PERMISSION))
@@ -78,7 +95,7 @@ class IncidentAdmin(SeenAdmin):
             raise PermissionDenied
         if request.method == "POST":
             return self._ask(request)
-        chosen, data = "scope" in request.GET, request.GET.copy()
+        chosen, data = bool(set(IncidentForm.base_fields) & set(request.GET)), request.GET.copy()
         if data.get("destroy"):
             data["suspend"] = data["tell"] = "on"
         form = IncidentForm(data if chosen else None)

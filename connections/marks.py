@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -24,13 +24,18 @@ def status(shown: Status) -> SafeString:
     return badge(shown.word, shown.color, shown.sentence)
 
 
-def rights(marks: list[PermissionMark]) -> SafeString:
-    """The first letter of each right with a tick, a cross or a question mark; what they mean stands
-    behind each of them, and is read out."""
+def rights(marks: list[PermissionMark], ip_restricted: bool | None) -> SafeString:
+    """The first letter of each right, and "IP" for the restriction to addresses, with a tick, a
+    cross or a question mark; what they mean stands behind each of them, and is read out."""
+    shown: list[tuple[str, str, str, bool | None, str]] = [
+        (mark.tone, mark.label, mark.label[:1], mark.value, mark.word) for mark in marks
+    ]
+    ip = gettext("IP restriction")
+    shown.append((tone(ip_restricted), ip, gettext("IP"), ip_restricted, word(ip_restricted)))
     signs = (
-        (mark.tone, said, mark.label[:1], SIGNS[mark.value], said)
-        for mark in marks
-        for said in (f"{mark.label}: {mark.word}",)
+        (color, said, short, SIGNS[value], said)
+        for color, label, short, value, in_words in shown
+        for said in (f"{label}: {in_words}",)
     )
     one = (
         '<span class="desk-mark desk-{}" title="{}"><span aria-hidden="true">{}{}</span>'
@@ -39,19 +44,66 @@ def rights(marks: list[PermissionMark]) -> SafeString:
     return format_html('<span class="desk-marks">{}</span>', format_html_join("", one, signs))
 
 
+def step(state: str) -> SafeString:
+    """Of a test: how far it came."""
+    words = {
+        "done": gettext("good"),
+        "failed": gettext("failed"),
+        "running": gettext("under way"),
+        "waiting": gettext("waits"),
+        "skipped": gettext("not reached"),
+    }
+    badge = '<span class="desk-step desk-{}">{}</span>'
+    return format_html(badge, state, words.get(state, state))
+
+
 def yes_no(value: bool | None, *, good: bool = True) -> SafeString:
     """A sign and its word; `good` is the answer that is safe."""
-    word = {True: gettext("yes"), False: gettext("no"), None: gettext("unknown")}[value]
-    tone = "unknown" if value is None else "good" if value == good else "bad"
-    return format_html('<span class="desk-mark desk-{}">{} {}</span>', tone, SIGNS[value], word)
+    sign = '<span class="desk-mark desk-{}">{} {}</span>'
+    return format_html(sign, tone(value, good=good), SIGNS[value], word(value))
+
+
+def word(value: bool | None) -> str:
+    return {True: gettext("yes"), False: gettext("no"), None: gettext("unknown")}[value]
+
+
+def tone(value: bool | None, *, good: bool = True) -> str:
+    return "unknown" if value is None else "good" if value == good else "bad"
 
 
 def age(moment: datetime | None) -> SafeString | str:
     """How long ago, with the moment itself behind it."""
     if moment is None:
         return NOTHING
-    exact = timezone.localtime(moment).strftime("%Y-%m-%d %H:%M %Z")
-    return format_html('<span title="{}">{}</span>', exact, timesince(moment, depth=1))
+    since = timesince(moment, depth=1)
+    return format_html('<span title="{}">{}</span>', _exactly(moment), since)
+
+
+def ago(moment: datetime | None) -> SafeString | str:
+    """The same in a sentence's words: "3 weeks ago"."""
+    if moment is None:
+        return NOTHING
+    said = gettext("%(age)s ago") % {"age": timesince(moment, depth=1)}
+    if timezone.now() - moment < timedelta(minutes=1):
+        said = gettext("just now")
+    return format_html('<span class="desk-line" title="{}">{}</span>', _exactly(moment), said)
+
+
+def _exactly(moment: datetime) -> str:
+    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M %Z")
+
+
+def address(email: object) -> SafeString:
+    """An e-mail address that breaks before its @, where it has to."""
+    name, at, host = str(email).partition("@")
+    return format_html("{}<wbr>{}{}", name, at, host)
+
+
+def two(first: object, second: object) -> SafeString:
+    """What a row is about, and a quiet line below it."""
+    if not second:
+        return format_html("{}", first)
+    return format_html('{}<span class="desk-below-it">{}</span>', first, second)
 
 
 def count(number: int, address: str, color: str) -> SafeString | str:

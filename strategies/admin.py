@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import DecimalField, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -26,6 +26,25 @@ MOST_TO_ENABLE = 200  # each is looked at under the locks of its account
 MOST_TO_SWITCH_OFF = 1000
 
 Rows = QuerySet[StrategyConfig]
+
+
+def _plain(name: str, title: Any) -> Any:
+    """A number without the zeros that it is stored with."""
+
+    @admin.display(description=title, ordering=name)
+    def shown(row: Any) -> str:
+        value = getattr(row, name)
+        return marks.NOTHING if value is None else limits.plain(value)
+
+    return shown
+
+
+def _setting(name: str) -> Any:
+    field = StrategyConfig._meta.get_field(name)
+    return _plain(name, field.verbose_name) if isinstance(field, DecimalField) else name
+
+
+SHOWN = [_setting(name) for name in SETTINGS]
 
 
 class StateFilter(Choice):
@@ -71,18 +90,19 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     ordering = ("-created_at",)
     search_fields = ("connection__name",)
     fields = (
-        "name",
-        "owner",
-        "connection",
+        ("owner", "connection"),
         "state",
         "verdict",
         "pairs_in_words",
         "at_worst",
-        *SETTINGS,
-        "version",
+        *zip(SHOWN[::2], [*SHOWN[1::2], "version"], strict=True),
         "created_at",
     )
-    readonly_fields = fields
+    readonly_fields = (
+        *("owner", "connection", "state", "verdict", "pairs_in_words", "at_worst"),
+        *SHOWN,
+        *("version", "created_at"),
+    )
 
     def owner_of(self, row: StrategyConfig) -> Any:
         return row.owner_id
@@ -117,7 +137,9 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             else marks.badge(gettext("no"), "red")
         )
         lines = [(each.what, each.todo) for each in (*found.reasons, *found.warnings)]
-        return format_html("{} <ul>{}</ul>", word, format_html_join("", "<li>{} {}</li>", lines))
+        return format_html(
+            '{} <ul class="desk-steps">{}</ul>', word, format_html_join("", "<li>{} {}</li>", lines)
+        )
 
     @admin.action(description=_("Enable (where the safety rules allow)"), permissions=["switch"])
     def enable(self, request: HttpRequest, queryset: Rows) -> None:
@@ -187,29 +209,44 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
 
 @admin.register(Pair)
 class PairAdmin(SeenAdmin):
-    list_display = ("symbol", "exchange", "market", "active", "min_cost", "last_price", "seen_at")
+    list_display = ("symbol", "exchange", "market", "traded", "least", "price", "seen_at")
     list_filter = ("exchange", "market", "active")
     list_select_related = ("exchange",)
     ordering = ("symbol", "pk")
     search_fields = ("symbol__startswith",)
     search_help_text = _("How the pair begins, in capitals: BTC/")
+    fields = (
+        ("symbol", "exchange"),
+        ("market", "traded"),
+        ("least", "least_amount"),
+        ("steps", "price_steps"),
+        ("price", "priced_at"),
+        "seen_at",
+    )
+    readonly_fields = ("traded", "least", "least_amount", "steps", "price_steps", "price")
+    least = staticmethod(_plain("min_cost", _("smallest order")))
+    least_amount = staticmethod(_plain("min_amount", _("smallest amount")))
+    steps = staticmethod(_plain("amount_step", _("amount step")))
+    price_steps = staticmethod(_plain("price_step", _("price step")))
+    price = staticmethod(_plain("last_price", _("last price")))
+
+    @admin.display(description=_("traded"), ordering="active")
+    def traded(self, pair: Pair) -> SafeString:
+        return marks.yes_no(pair.active)
 
 
 @admin.register(PairList)
 class PairListAdmin(SeenAdmin):
     action_form = WhyForm
     actions = ("believe_shorter",)
-    list_display = ("exchange", "market", "refreshed_at", "asked_at", "trouble")
+    list_display = ("exchange", "market", "refreshed", "asked", "in_words")
     list_filter = ("exchange", "market")
     list_select_related = ("exchange",)
-    fields = readonly_fields = (*list_display, "failures")
+    fields = (("exchange", "market"), ("refreshed_at", "asked_at"), ("in_words", "failures"))
+    readonly_fields = ("in_words",)
 
     def has_believe_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("strategies.change_pairlist")
-
-    @admin.display(description=_("problem"))
-    def trouble(self, row: PairList) -> str:
-        return pair_lists.trouble(row.problem, row.exchange_id) or marks.NOTHING
 
     @admin.action(
         description=_("Accept the next list, though it is much shorter"), permissions=["believe"]
@@ -235,3 +272,21 @@ class PairListAdmin(SeenAdmin):
             )
             text += " " + others % {"n": left}
         self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
+
+    def title_of(self, row: PairList) -> str:
+        return f"{row.exchange.name}, {row.get_market_display()}"
+
+    @admin.display(description=_("refreshed"))
+    def refreshed(self, pairs: PairList) -> SafeString | str:
+        return marks.ago(pairs.refreshed_at)
+
+    @admin.display(description=_("last asked"))
+    def asked(self, pairs: PairList) -> SafeString | str:
+        return marks.ago(pairs.asked_at)
+
+    @admin.display(description=_("problem"))
+    def in_words(self, pairs: PairList) -> SafeString | str:
+        if not pairs.problem:
+            return marks.NOTHING
+        title = pair_lists.trouble(pairs.problem, pairs.exchange_id)
+        return marks.badge(title, "orange", pairs.problem)

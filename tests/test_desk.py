@@ -75,6 +75,27 @@ def test_its_own_form_for_signing_in_is_never_served(desk: Client, browser: Clie
             assert not {"admin/login.html", "registration/logged_out.html"} & set(names)
 
 
+class TestWords:
+    def test_search_says_what_it_finds(self, desk: Client) -> None:
+        text = desk.get("/admin/").content.decode()
+        assert "Search the desk" in text
+        assert "apps and models" not in text
+
+    def test_empty_list_says_why_and_offers_nothing_that_cannot_be(self, desk: Client) -> None:
+        text = desk.get(CONNECTIONS, {"q": "nobody"}).content.decode()
+        assert "the search and the filters leave nothing over" in text
+        assert "Create a new item" not in text
+
+    def test_pages_are_called_by_what_they_are_about(
+        self, desk: Client, connection: Connection
+    ) -> None:
+        test = connection.tests.get()
+        page = reverse("admin:connections_connectiontest_change", args=[test.pk])
+        text = desk.get(page).content.decode()
+        assert f"Test of {connection.name}" in text
+        assert str(test) not in text
+
+
 class TestNavigation:
     def test_shows_what_one_may_see_and_nothing_else(self, db: None) -> None:
         text = helper("view_connection", "view_finding").get("/admin/").content.decode()

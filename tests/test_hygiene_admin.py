@@ -292,8 +292,18 @@ class TestThresholds:
     ADD = reverse("admin:connections_thresholds_add")
     CHANGE = reverse("admin:connections_thresholds_change", args=[1])
 
+    def test_navigation_leads_straight_to_the_numbers(self, desk: Client) -> None:
+        """Also while nobody has changed one: they hold all the same."""
+        lead = reverse("admin:connections_thresholds_changelist")
+        for page in (lead, self.CHANGE):
+            assert 'name="old_days" value="90"' in text_of(desk, page)
+        assert f'action="{self.CHANGE}"' in text_of(desk, lead)
+        assert not Thresholds.objects.exists()
+
     def test_there_is_one_row_at_most(self, desk: Client) -> None:
-        assert desk.post(self.ADD, NUMBERS).status_code == 302
+        assert desk.post(self.CHANGE, NUMBERS).status_code == 302
+        assert Thresholds.objects.get().pk == 1
+        assert desk.post(self.CHANGE, NUMBERS).status_code == 302
         assert Thresholds.objects.get().pk == 1
         assert desk.get(self.ADD).status_code == 403
         assert desk.post(self.ADD, NUMBERS).status_code == 403
@@ -320,7 +330,7 @@ class TestThresholds:
         if there:
             Thresholds.objects.create(pk=1)
         values = {**NUMBERS, "old_days": 60, "snooze_most_days": 45}
-        assert desk.post(self.CHANGE if there else self.ADD, values).status_code == 302
+        assert desk.post(self.CHANGE, values).status_code == 302
         events = AccessEvent.objects.filter(kind=AccessEvent.Kind.THRESHOLDS_CHANGED)
         assert {event.actor for event in events} == {staff}
         assert {event.why for event in events} == {

@@ -92,6 +92,11 @@ class TestDesk:
         incident.refresh_from_db()
         assert incident.state == "asked"
 
+    def test_counting_without_a_scope_asks_for_one(self, anna: Client) -> None:
+        asked = anna.get(ADD, {"exchange": "", "owner": "", "stop_use": "on"}).content.decode()
+        assert "This field is required." in asked
+        assert "This field is required." not in text(anna, ADD)
+
     def test_counting_changes_nothing(self, anna: Client, connection: Connection) -> None:
         before = [AccessEvent.objects.count(), list(Connection.objects.values())]
         anna.get(ADD, CHOSEN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from django.utils import timezone
 from backfuture.accounts import own_data, view_as
 from backfuture.accounts.models import KnownDevice, User, ViewGrant
 from connections.events import AccessEvent
-from connections.models import Connection, Exchange
+from connections.models import Connection, Exchange, Finding
 from tests import making, strategies_made
 
 SECURITY = "/accounts/security/"
@@ -184,6 +185,26 @@ class TestLooking:
             assert reverse("accounts:stop_viewing") in text
         assert mine.name in viewing.get("/connections/").content.decode()
 
+    def test_what_would_be_refused_cannot_be_pressed(
+        self, viewing: Client, mine: Connection, site: Site
+    ) -> None:
+        """On every page, as the browser reads it; and so in the fragments that it fetches."""
+        Finding.objects.create(connection=mine, rule="withdraw_enabled", severity=40)
+        seen = Pressable()
+        for name in sorted(view_as.PAGES):
+            for headers in ({}, {"HX-Request": "true"}):
+                answer = viewing.get(site.path(NAMES[name]), headers=headers, follow=True)
+                assert answer.status_code == 200, name
+                seen.feed(answer.content.decode())
+        assert len(seen.ways) > 10
+        for way in seen.ways:
+            assert way == ("post", view_as.LEAVE) or (way[0] == "get" and way[1] in view_as.PAGES)
+        assert seen.grey_links and seen.grey_buttons
+
+    def test_own_pages_are_never_grey(self, browser: Client, mine: Connection) -> None:
+        for path in ("/connections/", mine.get_absolute_url(), "/findings/"):
+            assert "aria-disabled" not in browser.get(path).content.decode()
+
     def test_fragments_work(self, viewing: Client, mine: Connection) -> None:
         answer = viewing.get(f"{mine.get_absolute_url()}test/", headers={"HX-Request": "true"})
         assert answer.status_code == 200
@@ -291,6 +312,38 @@ class Site:
 @pytest.fixture
 def site(mine: Connection) -> Site:
     return Site(mine)
+
+
+class Pressable(HTMLParser):
+    """Where the links and the forms' buttons of pages lead that can still be pressed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ways: set[tuple[str, str]] = set()
+        self.grey_links = self.grey_buttons = 0
+        self.form: tuple[str, str] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        said = {name: value or "" for name, value in attrs}
+        if tag == "a":
+            self.grey_links += "aria-disabled" in said
+            self.add("get", said.get("href", "#"))
+        elif tag == "form":
+            self.form = said.get("method", "get"), said.get("action", "#")
+        elif tag in {"button", "input", "select"} and self.form:
+            self.grey_buttons += "disabled" in said
+            if "disabled" not in said and said.get("type") != "hidden":
+                self.add(*self.form)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self.form = None
+
+    def add(self, method: str, address: str) -> None:
+        if address.startswith("/"):
+            self.ways.add((method, resolve(address.partition("?")[0]).view_name))
+        else:
+            assert address.startswith(("#", "?", "https://")) and method == "get", address
 
 
 # Said here a second time, so that nobody opens another page to support by a slip.

@@ -15,10 +15,12 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from connections import looks, lookup
+from connections import looks, lookup, marks
 from connections.desk import DeskAdmin
 from connections.events import AccessEvent, record
 
@@ -26,6 +28,12 @@ from . import step_up, view_as, view_as_desk
 from .models import User
 
 admin.site.unregister(Group)
+
+SAID_OF_RIGHTS: dict[str, tuple[Any, Any]] = {
+    "is_active": (_("Active"), _("Switched off, they cannot sign in.")),
+    "is_staff": (_("Staff"), _("They may enter the support desk, with a second factor.")),
+    "is_superuser": (_("Superuser"), _("They may do everything, whatever their roles say.")),
+}
 
 
 @admin.register(Group)
@@ -72,11 +80,12 @@ class UserAdmin(DjangoUserAdmin, looks.LookedAtAdmin):  # type: ignore[type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("email", "is_active", "is_staff", "date_joined", "last_login")
+    list_display = ("email", "standing", "roles", "date_joined", "last_login")
     list_filter = ("is_staff", "is_superuser", "is_active")
     search_fields = ("email",)
     search_help_text = _("The e-mail address, or how it begins.")
     ordering = ("email",)
+    filter_horizontal = ()
     readonly_fields = (
         *("their_connections", "as_they_see_it", "new_password"),
         *("keys_frozen_until", "date_joined", "last_login"),
@@ -93,6 +102,45 @@ class UserAdmin(DjangoUserAdmin, looks.LookedAtAdmin):  # type: ignore[type-arg]
 
     def connection_of(self, row: User) -> None:
         return None
+
+    def title_of(self, row: User) -> str:
+        return gettext("Account %(email)s") % {"email": row.email}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """A few roles to tick, not a list to move them from and to."""
+        if db_field.name == "groups":
+            kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
+        field: Any = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None and db_field.name == "groups":
+            field.label, field.help_text = _("Roles"), _("What each may do is said under Roles.")
+        return field
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "groups" and field is not None:
+            wrapper = field.widget  # of links that add, change and open a role
+            field.widget = getattr(wrapper, "widget", wrapper)
+        if db_field.name in SAID_OF_RIGHTS:
+            field.label, field.help_text = SAID_OF_RIGHTS[db_field.name]
+        return field
+
+    @admin.display(description=_("account"), ordering="is_active")
+    def standing(self, user: User) -> SafeString:
+        if user.is_active:
+            return marks.badge(gettext("active"), "green")
+        return marks.badge(gettext("closed"), "secondary", gettext("They cannot sign in."))
+
+    @admin.display(description=_("roles"))
+    def roles(self, user: User) -> str:
+        """Of staff; who is none has none."""
+        if not user.is_staff:
+            return marks.NOTHING
+        given = [group.name for group in user.groups.all()]
+        first = [gettext("superuser")] if user.is_superuser else []
+        return ", ".join([*first, *given]) or gettext("staff without a role")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
@@ -123,9 +171,9 @@ class UserAdmin(DjangoUserAdmin, looks.LookedAtAdmin):  # type: ignore[type-arg]
     @admin.display(description=_("their pages, as they see them"))
     def as_they_see_it(self, owner: User) -> SafeString:
         given = view_as.open_grant(owner, now=timezone.now())
-        word = _("they let support look now") if given else _("they have not let support look")
+        word = _("See them: support may look now") if given else _("They have not let support look")
         page = reverse("admin:accounts_user_view_as", args=[owner.pk])
-        return format_html('<a class="underline" href="{}">{}</a>', page, word)
+        return format_html('<a class="desk-link" href="{}">{}</a>', page, word)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Rights come from superusers alone, and an address is changed by its owner, who proves

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
 from django.utils.translation import gettext_lazy as _
@@ -37,8 +39,16 @@ class DeskConfig(admin.AdminConfig):
 
         for model in [model for model in site._registry if model._meta.app_label in self.KEPT_OUT]:
             site.unregister(model)
+        from django.contrib.auth.models import Group
         from django_celery_beat.models import PeriodicTask
 
         from .schedule_admin import ScheduleAdmin
 
         site.register(PeriodicTask, ScheduleAdmin)
+        _call(PeriodicTask, _("schedule"), _("schedules"))
+        _call(Group, _("role"), _("roles"))
+
+
+def _call(model: Any, one: Any, several: Any) -> None:
+    """What other apps' rows are called at the desk. No migration is made of it."""
+    model._meta.verbose_name, model._meta.verbose_name_plural = one, several

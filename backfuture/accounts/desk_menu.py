@@ -37,7 +37,7 @@ GROUPS: tuple[tuple[Any, tuple[tuple[Any, str, str], ...]], ...] = (
             (_("Access events"), "history", "connections.AccessEvent"),
         ),
     ),
-    (_("Roles"), ((_("Groups"), "group", "auth.Group"),)),
+    (_("Access"), ((_("Roles"), "group", "auth.Group"),)),
 )
 
 

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from celery.schedules import crontab
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
 
 from backfuture.schedules import KNOWN
 
-from .schedule_admin import seconds_of, time_of
+from .schedule_admin import rhythm
 
 # The clock (Celery's beat) writes down every three minutes what it has started.
 WRITTEN_WITHIN = timedelta(minutes=4)
@@ -64,7 +64,7 @@ def _schedule(name: str, row: PeriodicTask | None, now: datetime) -> Schedule:
     return Schedule(
         title,
         harm,
-        _rhythm(row),
+        rhythm(row),
         row.last_run_at,
         due,
         off=not row.enabled,
@@ -78,13 +78,3 @@ def _after(rule: Any, last: datetime) -> datetime:
         return last + rule.run_every  # type: ignore[no-any-return]
     local, delta, _now = rule.remaining_delta(last)
     return local + delta  # type: ignore[no-any-return]
-
-
-def _rhythm(row: PeriodicTask) -> str:
-    seconds = seconds_of(row)
-    if seconds is None:
-        return gettext("every day at %(time)s UTC") % {"time": time_of(row)}
-    if seconds % 60:
-        return ngettext("every second", "every %(n)d seconds", seconds) % {"n": seconds}
-    minutes = seconds // 60
-    return ngettext("every minute", "every %(n)d minutes", minutes) % {"n": minutes}

@@ -23,6 +23,7 @@ from connections.presentation import zone_of
 
 from . import devices, step_up, view_as
 from .adapters import address_of
+from .greyed import greyed
 from .models import User
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,11 @@ class ViewAsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        if hasattr(request, "viewing") and is_page and not response.streaming:
+            response.content = greyed(response.text).encode(response.charset)
+        return response
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., object], args: object, kwargs: Any

@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
@@ -49,9 +50,10 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         else:
             del self.fields["seconds"]
             self.fields["time"].initial = time_of(self.instance)
-        if "enabled" in self.fields and not self.known.may_stop:
-            said = _("This work cannot be stopped: tests and strategies depend on it.")
-            self.fields["enabled"].help_text = said
+        if "enabled" in self.fields:
+            self.fields["enabled"].label = _("Switched on")
+            stays = _("This work cannot be stopped: tests and strategies depend on it.")
+            self.fields["enabled"].help_text = "" if self.known.may_stop else stays
 
     def clean_enabled(self) -> bool:
         wanted = bool(self.cleaned_data["enabled"])
@@ -75,6 +77,16 @@ def seconds_of(task: Any) -> int | None:
     return task.interval.every * IN_SECONDS.get(task.interval.period, 1) if task.interval else None
 
 
+def rhythm(task: Any) -> str:
+    seconds = seconds_of(task)
+    if seconds is None:
+        return gettext("every day at %(time)s UTC") % {"time": time_of(task)}
+    if seconds % 60:
+        return ngettext("every second", "every %(n)d seconds", seconds) % {"n": seconds}
+    minutes = seconds // 60
+    return ngettext("every minute", "every %(n)d minutes", minutes) % {"n": minutes}
+
+
 def time_of(task: Any) -> str:
     at = task.crontab
     return f"{int(at.hour):02}:{int(at.minute):02}" if at and at.hour.isdigit() else ""
@@ -84,10 +96,10 @@ class ScheduleAdmin(ReadOnlyAdmin):
     """Only what the product itself does is listed; nothing can be added or removed."""
 
     form = ScheduleForm
-    list_display = ("title", "what", "how_often", "enabled", "last_run")
+    list_display = ("title", "what", "how_often", "running", "last_run")
     list_display_links = ("title",)
     ordering = ("name",)
-    readonly_fields = ("title", "what", "last_run_at", "total_run_count")
+    readonly_fields = ("title", "what", "last_run", "times")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = PeriodicTask.objects.filter(name__in=list(KNOWN))
@@ -96,7 +108,10 @@ class ScheduleAdmin(ReadOnlyAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         pace = "seconds" if obj and KNOWN[obj.name].most else "time"
         edited = ("enabled", pace) if self.has_change_permission(request, obj) else ("enabled",)
-        return ((None, {"fields": ("title", "what", *edited, "last_run_at", "total_run_count")}),)
+        return ((None, {"fields": ("what", *edited, "last_run", "times")}),)
+
+    def title_of(self, row: Any) -> str:
+        return self.title(row)
 
     @admin.display(description=_("schedule"))
     def title(self, task: Any) -> str:
@@ -108,14 +123,19 @@ class ScheduleAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("how often"))
     def how_often(self, task: Any) -> str:
-        seconds = seconds_of(task)
-        if seconds is None:
-            return gettext("every day at %(time)s UTC") % {"time": time_of(task)}
-        return ngettext("every second", "every %(n)d seconds", seconds) % {"n": seconds}
+        return rhythm(task)
 
-    @admin.display(description=_("last run"))
-    def last_run(self, task: Any) -> str:
-        return marks.age(task.last_run_at)
+    @admin.display(description=_("last started"))
+    def last_run(self, task: Any) -> SafeString | str:
+        return marks.ago(task.last_run_at)
+
+    @admin.display(description=_("switched on"))
+    def running(self, task: Any) -> SafeString:
+        return marks.yes_no(task.enabled)
+
+    @admin.display(description=_("started so far"))
+    def times(self, task: Any) -> str:
+        return str(task.total_run_count)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         values = form.cleaned_data
