@@ -137,8 +137,8 @@ class ConnectionTestAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
         return tests.select_related("connection__owner", "connection__exchange")
 
     @admin.display(description=_("owner"))
-    def owner(self, test: ConnectionTest) -> SafeString:
-        return marks.address(test.connection.owner)
+    def owner(self, test: ConnectionTest) -> str:
+        return str(test.connection.owner)
 
     def title_of(self, row: ConnectionTest) -> str:
         return gettext("Test of %(name)s") % {"name": row.connection.name}
@@ -299,9 +299,8 @@ class AccessEventAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     @admin.display(description=_("who, whose"))
     def who(self, event: AccessEvent) -> SafeString:
         """Nobody who acts is BackFuture itself. Whose it was is said where it is another's."""
-        whose = marks.address(event.owner) if event.owner_id != event.actor_id else ""
-        who = marks.address(event.actor) if event.actor else gettext("BackFuture")
-        return marks.two(who, whose if event.owner else "")
+        whose = event.owner if event.owner_id != event.actor_id else ""
+        return marks.two(event.actor or gettext("BackFuture"), whose)
 
     @admin.display(description=_("connection"))
     def about(self, event: AccessEvent) -> SafeString:

@@ -192,8 +192,7 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
     @admin.display(description=_("owner"), ordering="owner__email")
     def owner_link(self, connection: Connection) -> SafeString:
         address = reverse("admin:accounts_user_change", args=[connection.owner_id])
-        owner = marks.address(connection.owner)
-        return format_html('<a class="desk-link" href="{}">{}</a>', address, owner)
+        return format_html('<a class="desk-link" href="{}">{}</a>', address, connection.owner)
 
     @admin.display(description=_("status"), ordering="status")
     def status_word(self, connection: Connection) -> SafeString:

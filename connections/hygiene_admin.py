@@ -127,8 +127,8 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
         return format_html('<ol class="desk-steps">{}</ol>', steps)
 
     @admin.display(description=_("owner"), ordering="connection__owner__email")
-    def owner(self, finding: Finding) -> SafeString:
-        return marks.address(finding.connection.owner)
+    def owner(self, finding: Finding) -> str:
+        return str(finding.connection.owner)
 
     @admin.display(description=_("exchange"), ordering="connection__exchange")
     def exchange(self, finding: Finding) -> str:

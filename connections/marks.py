@@ -93,12 +93,6 @@ def _exactly(moment: datetime) -> str:
     return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M %Z")
 
 
-def address(email: object) -> SafeString:
-    """An e-mail address that breaks before its @, where it has to."""
-    name, at, host = str(email).partition("@")
-    return format_html("{}<wbr>{}{}", name, at, host)
-
-
 def two(first: object, second: object) -> SafeString:
     """What a row is about, and a quiet line below it."""
     if not second:
