@@ -142,6 +142,8 @@ def number(value: Decimal | int) -> str:
 
 def money(value: Decimal) -> str:
     """In cents, and as many digits more as it takes to see five of a small amount."""
+    if value.adjusted() >= UNCOUNTED:
+        return number(value)
     places = max(2, 4 - value.adjusted()) if value else 0
     text = plain(value.quantize(Decimal(1).scaleb(-places), context=Context(prec=200)))
     whole, point, rest = text.partition(".")

@@ -398,7 +398,7 @@ def test_tests_of_a_killed_sweep_are_gone_on_with_and_applied_once(make, monkeyp
     begun = set(ConnectionTest.objects.filter(status="running").values_list("pk", flat=True))
     assert len(begun) == 4
     for connection in connections:  # "testing", and nobody else may begin another one
-        assert services.request_test(connection, reason=Reason.USER).pk in begun
+        assert services.request_test(connection, reason=Reason.CONFIRM).pk in begun
 
     Exchange.objects.update(sweep_until=timezone.now() - timedelta(seconds=1))
     assert run() == 0  # they could still be at work
