@@ -430,7 +430,7 @@ def test_documented_production_settings_pass_the_deploy_check(keys):
         ({"TRUSTED_PROXY_COUNT": "0"}, "accounts.W001"),
         ({"CACHE_URL": "locmemcache://"}, "accounts.E001"),
         ({"CACHE_URL": "dummycache://"}, "accounts.E001"),
-        ({"SITE_URL": f"http://{NAME}"}, "security.W012"),
+        ({"SITE_URL": f"http://{NAME}"}, "security.W010"),
         ({"DEBUG": "1"}, "security.W018"),
         ({"ALLOWED_HOSTS": ""}, "security.W020"),
     ],
