@@ -8,4 +8,4 @@ from tests import incident_drill
 
 
 def test_incident_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path: Path) -> None:
-    assert incident_drill.killed(tmp_path, kills=4) >= 1
+    assert incident_drill.killed(tmp_path, kills=2) >= 1
