@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIND ?= 127.0.0.1:8000
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq --require-hashes
+PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq --no-compile --require-hashes
 MANAGE := $(PY) manage.py
 COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make requirements"
@@ -22,7 +22,8 @@ NO_SERVICE := --ignore=tests/simulator --ignore-glob="tests/test_sdk_*" \
 	who_may supervisor pages channels notice_pages leaks hygiene_admin commands schedule first_steps \
 	one_time_codes findings exchange_pages keyring_files checks environment preview ladder markets funds \
 	strategy_pages replacing_pages roles desk desk_secrets desk_looks diagnostics view_as step_up \
-	ways_in dangerous_posts frozen_keys balances,--ignore=tests/test_$(name).py)
+	ways_in dangerous_posts frozen_keys balances vault keys notice_making incident_pages audit_keys \
+	tampering digests sending desk_lists admin incident_killed keyring_killed,--ignore=tests/test_$(name).py)
 
 # One process for each core (JOBS=0: one after the other, for a debugger). Tests that start a
 # whole site share it within their file, and have the machine to themselves.
@@ -35,7 +36,7 @@ SERVICES := DATABASE_URL="$${DATABASE_URL:-postgres://postgres@127.0.0.1:5432/po
 	CELERY_BROKER_URL="$${CELERY_BROKER_URL:-redis://127.0.0.1:6379/5}"
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-services test-browser test-faults lint types audit requirements \
+.PHONY: help run demo test test-services test-browser test-faults test-hostile lint types audit requirements \
 	bench-start bench-inspect bench-admin bench-audit bench-pairs bench-sweep \
 	clean venv packages dev-packages
 
@@ -76,6 +77,9 @@ test-browser: dev-packages ## the tests that drive Chromium
 
 test-faults: dev-packages ## what breaks in life: kills, full disks, services that go away
 	@$(PY) -m pytest -m faults -s tests/faults $(FAULTS)
+
+test-hostile: dev-packages ## 10,000 hostile values in every form and address, where `make test` sends 2,500
+	@HOSTILE_VALUES=10000 $(PYTEST) $(SPREAD) tests/test_hostile_input.py
 
 lint: dev-packages ## ruff: rules and format
 	@$(PY) -m ruff check .

@@ -277,14 +277,14 @@ def _assert_sound(pasted: Pasted, values: Mapping[str, object]) -> None:
 
 
 @EVERY
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(values=any_values)
 def test_no_text_makes_it_raise_or_repeat(exchange: Exchange, values: dict[str, object]):
     _assert_sound(clean(exchange, values), values)
 
 
 @EVERY
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_no_part_of_a_real_key_is_ever_repeated(exchange: Exchange, data: Any):
     """Good values, cut, doubled, joined, with something put in between, in any field."""
@@ -416,7 +416,7 @@ def test_bare_ed25519_keys_are_known_by_their_length(text: str, is_one: bool):
     assert pem.is_base64_ed25519(text) is is_one
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(text=st.lists(PIECES | st.text(max_size=30), max_size=8).map("".join))
 def test_a_pem_reader_raises_faults_alone(text: str):
     try:
