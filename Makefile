@@ -23,7 +23,8 @@ NO_SERVICE := --ignore=tests/simulator --ignore-glob="tests/test_sdk_*" \
 	one_time_codes findings exchange_pages keyring_files checks environment preview ladder markets funds \
 	strategy_pages replacing_pages roles desk desk_secrets desk_looks diagnostics view_as step_up \
 	ways_in dangerous_posts frozen_keys balances vault keys notice_making incident_pages audit_keys \
-	tampering digests sending desk_lists admin incident_killed keyring_killed,--ignore=tests/test_$(name).py)
+	tampering digests sending desk_lists admin incident_killed keyring_killed telling \
+	history hygiene outages own_data,--ignore=tests/test_$(name).py)
 
 # One process for each core (JOBS=0: one after the other, for a debugger). Tests that start a
 # whole site share it within their file, and have the machine to themselves.

@@ -10,11 +10,13 @@ import hypothesis
 import pytest
 from allauth.account.models import EmailAddress
 from django.apps import apps
+from django.contrib.auth.models import Group
 from django.db import connection as database
 from django.test import Client
 from playwright.sync_api import Browser
 
 from backfuture.accounts.models import User
+from backfuture.accounts.roles import put_roles
 from connections import egress
 from connections.models import Connection, Credential, Exchange
 from tests import making
@@ -51,6 +53,13 @@ def exchanges_are_there(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("_django_db_helper")
         if not Exchange.objects.exists():
             add_exchanges(apps, None)
+
+
+@pytest.fixture
+def roles_are_there(exchanges_are_there: None, db: None) -> None:
+    """The same of the groups of staff, for tests that ask for one by its name."""
+    if not Group.objects.exists():
+        put_roles(apps)
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from backfuture.accounts.models import User
 from connections.models import Connection, ConnectionTest, Exchange
 from tests import making
 
+pytestmark = pytest.mark.usefixtures("roles_are_there")
 PASSWORD = "a long enough password"
 NEW_PASSWORD = "seven crimson otters juggle"
 App = Callable[[float], str]
