@@ -90,12 +90,12 @@ def rest(connection: Connection) -> dict[str, str]:
 
 def context(connection: Connection, user: Any) -> dict[str, Any]:
     """For templates/desk/connection.html."""
-    panel = pages.latest_panel(connection)
+    panel = pages.latest_panel(connection, pages.newest_test(connection.pk))
     return {
         "connection": connection,
         "panel": panel,
         "lines": [(line, marks.step(line.state)) for line in panel.lines] if panel else [],
-        "seen_by_owner": pages.summary(connection),
+        "seen_by_owner": pages.summary(connection, testing=panel.polling),
         "timeline": timeline(connection),
         "rest": rest(connection),
         "sees_events": user.has_perm("connections.view_accessevent"),

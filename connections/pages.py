@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
@@ -125,11 +126,17 @@ def summaries(connections: Iterable[Connection], *, now: datetime) -> list[Summa
 
 
 def summary(
-    connection: Connection, strip: list[Day] | None = None, standing: Standing | None = None
+    connection: Connection,
+    strip: list[Day] | None = None,
+    standing: Standing | None = None,
+    *,
+    testing: bool | None = None,
 ) -> Summary:
-    """Expects a connection from `for_list`, which fetches what is read here."""
+    """Expects a connection from `for_list`, which fetches what is read here. `testing` is given
+    where a panel stands beside it: both say the same."""
     keys: list[Credential] = connection.active  # type: ignore[attr-defined]
-    testing = bool(connection.open_tests)  # type: ignore[attr-defined]
+    if testing is None:
+        testing = bool(connection.open_tests)  # type: ignore[attr-defined]
     permissions = connection.known_permissions
     return Summary(
         connection,
@@ -143,10 +150,15 @@ def summary(
     )
 
 
-def latest_panel(connection: Connection) -> Panel:
-    """The panel of the newest test, with what the owner can do next."""
-    tests = connection.tests.select_related("connection__exchange", "credential")
-    newest = panel(connection, tests.defer("credential__sealed").first())
+def newest_test(connection: UUID) -> ConnectionTest | None:
+    tests = ConnectionTest.objects.select_related("connection__exchange", "credential")
+    return tests.defer("credential__sealed").filter(connection=connection).first()
+
+
+def latest_panel(connection: Connection, test: ConnectionTest | None) -> Panel:
+    """The panel of the newest test, with what the owner can do next. The test is read before its
+    connection: a result that comes between the two is asked for again, never half shown."""
+    newest = panel(connection, test)
     key = newest.test.credential if newest.test else None
     destroyed = connection.problem == DESTROYED and (key is None or key.state == RETIRED)
     if not (connection.use_stopped or destroyed):

@@ -85,14 +85,15 @@ def choose(request: HttpRequest) -> HttpResponse:
 @own_page
 @require_safe
 def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
-    connection, now = own(request, pk), timezone.now()
-    panel = pages.latest_panel(connection)
+    newest, now = pages.newest_test(pk), timezone.now()
+    connection = own(request, pk)
+    panel = pages.latest_panel(connection, newest)
     return render(
         request,
         "connections/detail.html",
         {
             "connection": connection,
-            "summary": pages.summary(connection),
+            "summary": pages.summary(connection, testing=panel.polling),
             "panel": panel,
             "polling": panel.polling,
             "credential": _key(connection, Credential.State.ACTIVE),
@@ -109,19 +110,15 @@ def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def test(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The panel of the newest test, polled while it runs; POST asks for a new test."""
-    connection = own(request, pk)
     if request.method == "POST":
-        _ask_for_test(request, connection)
-        if not request.htmx:  # type: ignore[attr-defined]
-            return redirect(connection)
-        connection = own(request, pk)
-    elif not request.htmx:  # type: ignore[attr-defined]
+        _ask_for_test(request, own(request, pk))
+    newest = pages.newest_test(pk)
+    connection = own(request, pk)
+    if not request.htmx:  # type: ignore[attr-defined]
         return redirect(connection)
-    context = {
-        "connection": connection,
-        "panel": pages.latest_panel(connection),
-        "summary": pages.summary(connection),
-    }
+    panel = pages.latest_panel(connection, newest)
+    summary = pages.summary(connection, testing=panel.polling)
+    context = {"connection": connection, "panel": panel, "summary": summary}
     return render(request, "connections/_test.html", context)
 
 
