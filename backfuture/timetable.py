@@ -7,61 +7,24 @@ from typing import Any
 
 from celery.schedules import crontab
 
+
+def _run(task: str, schedule: float | crontab, *, within: int = 0) -> dict[str, Any]:
+    """Dropped where nobody began it within so many seconds: until the next is due, if not said."""
+    expires = within or int(schedule)  # type: ignore[arg-type]
+    return {"task": task, "schedule": schedule, "options": {"expires": expires}}
+
+
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "wake-waiting-tests": {
-        "task": "connections.tasks.wake_waiting_tests",
-        "schedule": 5.0,
-        "options": {"expires": 10},
-    },
-    "start-sweeps": {
-        "task": "connections.tasks.start_sweeps",
-        "schedule": 5.0,
-        "options": {"expires": 5},
-    },
-    "tell": {"task": "connections.tasks.tell", "schedule": 20.0, "options": {"expires": 20}},
-    "look-after-strategies": {
-        "task": "strategies.tasks.look_after",
-        "schedule": 20.0,
-        "options": {"expires": 20},
-    },
-    "send-notices": {
-        "task": "connections.tasks.send_notices",
-        "schedule": 10.0,
-        "options": {"expires": 10},
-    },
-    "start-refreshing-pairs": {
-        "task": "strategies.tasks.start_refreshing_pairs",
-        "schedule": 30.0,
-        "options": {"expires": 30},
-    },
-    "run-incidents": {
-        "task": "connections.tasks.run_incidents",
-        "schedule": 10.0,
-        "options": {"expires": 10},
-    },
-    "make-digests": {
-        "task": "connections.tasks.make_digests",
-        "schedule": 600.0,
-        "options": {"expires": 600},
-    },
-    "count-tests": {
-        "task": "connections.tasks.count_tests",
-        "schedule": 180.0,
-        "options": {"expires": 180},
-    },
-    "destroy-replaced-keys": {
-        "task": "connections.tasks.destroy_replaced_keys",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "audit": {
-        "task": "connections.tasks.audit",
-        "schedule": crontab(hour=4, minute=10),
-        "options": {"expires": 3600},
-    },
-    "thin": {
-        "task": "connections.tasks.thin",
-        "schedule": crontab(hour=4, minute=40),
-        "options": {"expires": 3600},
-    },
+    "wake-waiting-tests": _run("connections.tasks.wake_waiting_tests", 5.0, within=10),
+    "start-sweeps": _run("connections.tasks.start_sweeps", 5.0),
+    "tell": _run("connections.tasks.tell", 20.0),
+    "look-after-strategies": _run("strategies.tasks.look_after", 20.0),
+    "send-notices": _run("connections.tasks.send_notices", 10.0),
+    "start-refreshing-pairs": _run("strategies.tasks.start_refreshing_pairs", 30.0),
+    "run-incidents": _run("connections.tasks.run_incidents", 10.0),
+    "make-digests": _run("connections.tasks.make_digests", 600.0),
+    "count-tests": _run("connections.tasks.count_tests", 180.0),
+    "destroy-replaced-keys": _run("connections.tasks.destroy_replaced_keys", 60.0),
+    "audit": _run("connections.tasks.audit", crontab(hour=4, minute=10), within=3600),
+    "thin": _run("connections.tasks.thin", crontab(hour=4, minute=40), within=3600),
 }

@@ -8,7 +8,6 @@ from typing import Any
 
 from celery.schedules import crontab
 from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import PeriodicTask
 
 from backfuture.schedules import KNOWN
@@ -17,20 +16,6 @@ from .schedule_admin import rhythm
 
 # The clock (Celery's beat) writes down every three minutes what it has started.
 WRITTEN_WITHIN = timedelta(minutes=4)
-HARM: dict[str, Any] = {
-    "wake-waiting-tests": _("tests that people ask for may not begin."),
-    "start-sweeps": _("keys are not tested unless somebody asks."),
-    "look-after-strategies": _("a strategy may run on a key that is not safe."),
-    "run-incidents": _("confirmed incidents stand still."),
-    "start-refreshing-pairs": _("pairs that are no longer traded go unnoticed."),
-    "tell": _("nobody is told that a connection broke."),
-    "send-notices": _("e-mails and chat messages wait."),
-    "make-digests": _("weekly and daily summaries wait."),
-    "count-tests": _("the charts below are old."),
-    "destroy-replaced-keys": _("replaced keys are kept longer than they should be."),
-    "audit": _("findings that come with time, such as old keys, are missing."),
-    "thin": _("tests are kept longer than they should be."),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +42,7 @@ def schedules(now: datetime) -> list[Schedule]:
 
 
 def _schedule(name: str, row: PeriodicTask | None, now: datetime) -> Schedule:
-    title, harm = str(KNOWN[name].title), str(HARM[name])
+    title, harm = str(KNOWN[name].title), str(KNOWN[name].harm)
     if row is None:
         return Schedule(title, harm, gettext("not set up yet"), late=True)
     due = _after(row.schedule, row.last_run_at or row.date_changed) if row.enabled else None
