@@ -360,8 +360,8 @@ class ConnectionTest(models.Model):
     objects = ConnectionTestQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("connection test")
-        verbose_name_plural = _("connection tests")
+        verbose_name = _("test")
+        verbose_name_plural = _("tests")
         ordering = ("-queued_at",)
         constraints = [
             # A double submit makes one test, whatever the two requests race like.

@@ -138,7 +138,7 @@ def outage_ended(outage: Outage, still_failing: Sequence[Connection]) -> Said:
 
 
 def ending(finding: Finding, words: Words, now: datetime) -> Said:
-    """A key that is about to end, or has ended."""
+    """A key that is about to expire, or has ended."""
     connection = finding.connection
     return Said(
         f"{one_line(connection.name)}: {how_long(finding, now)}",

@@ -24,7 +24,7 @@ class Kind(models.TextChoices):
     BREAK = "break", _("A connection stops working")
     RECOVERY = "recovery", _("A connection works again")
     SUSPENDED = "suspended", _("A strategy is suspended")
-    EXPIRY = "expiry", _("A key is about to end")
+    EXPIRY = "expiry", _("A key is about to expire")
     FINDING = "finding", _("A new finding, high or critical")
     REPLACE = "replace", _("Support asks you to replace a key")
     OUTAGE = "outage", _("An exchange is down, and up again")

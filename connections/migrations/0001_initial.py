@@ -145,8 +145,8 @@ class Migration(migrations.Migration):
                 ('credential', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tests', to='connections.credential')),
             ],
             options={
-                'verbose_name': 'connection test',
-                'verbose_name_plural': 'connection tests',
+                'verbose_name': 'test',
+                'verbose_name_plural': 'tests',
                 'ordering': ('-queued_at',),
             },
         ),
@@ -258,7 +258,7 @@ class Migration(migrations.Migration):
             name='Notice',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('break', 'A connection stops working'), ('recovery', 'A connection works again'), ('suspended', 'A strategy is suspended'), ('expiry', 'A key is about to end'), ('finding', 'A new finding, high or critical'), ('replace', 'Support asks you to replace a key'), ('outage', 'An exchange is down, and up again'), ('weekly', 'Weekly summary'), ('staff_daily', 'Daily summary of the support desk'), ('test', 'Test'), ('incident', 'Keys that may have leaked')], max_length=12, verbose_name='about')),
+                ('kind', models.CharField(choices=[('break', 'A connection stops working'), ('recovery', 'A connection works again'), ('suspended', 'A strategy is suspended'), ('expiry', 'A key is about to expire'), ('finding', 'A new finding, high or critical'), ('replace', 'Support asks you to replace a key'), ('outage', 'An exchange is down, and up again'), ('weekly', 'Weekly summary'), ('staff_daily', 'Daily summary of the support desk'), ('test', 'Test'), ('incident', 'Keys that may have leaked')], max_length=12, verbose_name='about')),
                 ('key', models.CharField(max_length=120)),
                 ('subject', models.CharField(max_length=200, verbose_name='subject')),
                 ('text', models.TextField(verbose_name='text')),
