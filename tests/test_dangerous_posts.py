@@ -3,6 +3,7 @@ the last one is older than five minutes, on a page that carries what was sent.""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +59,36 @@ def test_late_it_asks_and_carries_what_was_sent(
     assert 'name="name" value="By staff"' in text
     assert rename(late, connection, **{"confirm-code": app(0)}).status_code == 302
     assert name(connection) == "By staff"
+
+
+class TestWhatItNames:
+    """The page that asks says what would be done, and gives the way back to where it was asked."""
+
+    def asked(self, late: Client, **sent: Any) -> str:
+        path = reverse("admin:connections_connection_changelist") + "?q=main"
+        text = late.post(path, sent).content.decode()
+        assert f'<a class="btn" href="{path}">' in text
+        return " ".join(re.findall(r"<strong>(.*?)</strong>", text))
+
+    def test_a_row(self, late: Client, connection: Connection) -> None:
+        assert "<strong>Connection: MEXC Spot Main</strong>" in rename(late, connection).text
+
+    def test_not_the_name_of_a_row_that_one_may_not_see(
+        self, late: Client, connection: Connection, staff: User
+    ) -> None:
+        User.objects.filter(pk=staff.pk).update(is_superuser=False)
+        assert connection.name not in rename(late, connection).text
+
+    def test_an_action_with_the_number_of_rows(self, late: Client) -> None:
+        one, three = ["1"], ["1", "2", "3"]
+        assert self.asked(late, action="pause", _selected_action=one) == "Pause: 1 connection"
+        assert self.asked(late, action="pause", _selected_action=three) == "Pause: 3 connections"
+        everything = {"action": "pause", "_selected_action": one, "select_across": "1"}
+        assert self.asked(late, **everything) == "Pause: all that the list shows"
+
+    @pytest.mark.parametrize("action", ["nonsense", "", ["pause", "test_again"]])
+    def test_nothing_where_it_is_not_clear(self, late: Client, action: str | list[str]) -> None:
+        assert self.asked(late, action=action, _selected_action=["1"]) == ""
 
 
 @pytest.mark.parametrize("code", ["", "000000", "abc", "\0"])

@@ -12,6 +12,8 @@ from allauth.mfa.utils import is_mfa_enabled
 from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -20,6 +22,7 @@ from django.urls import URLPattern, path
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
 
 from . import desk_pages, desk_search, step_up
@@ -92,7 +95,7 @@ def _confirmed(view: Callable[..., Any]) -> Callable[..., Any]:
         if request.method == "POST" and not _is_harmless(request):
             confirmation = step_up.Confirmation(request)
             if not (confirmation.fresh or (confirmation.answered and confirmation.passes())):
-                return _ask(request, confirmation)
+                return _ask(request, confirmation, view)
         _shorten_search(request)
         try:
             return relaxed(request, *args, **kwargs)
@@ -115,16 +118,23 @@ def _shorten_search(request: HttpRequest) -> None:
 
 
 def _is_harmless(request: HttpRequest) -> bool:
-    """All actions that were sent, since Django picks among several; and nothing to be saved."""
+    """No action but a harmless one, and nothing to be saved."""
     page = request.resolver_match.url_name if request.resolver_match else ""
     if page in HARMLESS_PAGES:
         return True
-    asked = set(request.POST.getlist("action")) - {""}
+    asked = _actions(request)
     is_list = bool(page) and str(page).endswith("_changelist")
     return is_list and "_save" not in request.POST and bool(asked) and asked <= HARMLESS_ACTIONS
 
 
-def _ask(request: HttpRequest, confirmation: step_up.Confirmation) -> HttpResponse:
+def _actions(request: HttpRequest) -> set[str]:
+    """All that were sent: Django picks among several."""
+    return set(request.POST.getlist("action")) - {""}
+
+
+def _ask(
+    request: HttpRequest, confirmation: step_up.Confirmation, view: Callable[..., Any]
+) -> HttpResponse:
     sent = [
         (name, value)
         for name, values in request.POST.lists()
@@ -133,6 +143,28 @@ def _ask(request: HttpRequest, confirmation: step_up.Confirmation) -> HttpRespon
     ]
     if any("password" in name for name, _value in sent):  # a secret is not carried: type it again
         return redirect(step_up.address(request, back_to=request.get_full_path()))
-    return render(
-        request, "accounts/confirm_action.html", {"confirmation": confirmation, "sent": sent}
-    )
+    desk = getattr(view, "__self__", None)  # admin's own views are methods of the model's
+    context = {
+        "confirmation": confirmation,
+        "sent": sent,
+        "act": _act(request, desk) if isinstance(desk, ModelAdmin) else "",
+        "back": request.get_full_path() if isinstance(desk, ModelAdmin) else "",
+    }
+    return render(request, "accounts/confirm_action.html", context)
+
+
+def _act(request: HttpRequest, desk: Any) -> str:
+    """What was asked for, as it stood on the button; no more of the rows than their number."""
+    if row := request.resolver_match and request.resolver_match.kwargs.get("object_id"):
+        found = desk.get_object(request, unquote(row))
+        known = found is not None and desk.has_view_permission(request, found)
+        return f"{desk.opts.verbose_name}: {found}" if known else ""
+    asked = _actions(request)
+    title = dict(desk.get_action_choices(request)).get(next(iter(asked), ""))
+    if len(asked) != 1 or not title:
+        return ""
+    number = len(request.POST.getlist(ACTION_CHECKBOX_NAME))
+    if request.POST.get("select_across") == "1":
+        return _("%(act)s: all that the list shows") % {"act": title}
+    what = desk.opts.verbose_name if number == 1 else desk.opts.verbose_name_plural
+    return f"{title}: {number} {what}"
