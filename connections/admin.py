@@ -16,23 +16,15 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from . import desk, egress, looks, lookup, marks
+from . import egress, looks, lookup, marks
 from .connection_filters import ProblemFilter
 from .delivery_words import words_for
-from .desk import FoundByConnection, ReadOnlyAdmin, SeenAdmin, SeenInline
+from .desk import FoundByConnection, ReadOnlyAdmin, SeenAdmin, SeenInline, ShownForm
 from .desk_filters import TestNeeds, TestResult
 from .events import AccessEvent, record
 from .models import ConnectionTest, Exchange, Notice, NoticeDelivery
 from .pages import WORKING
 from .presentation import explain, server_ips, step_lines
-
-
-class ShownForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A pause that somebody else began is not ended by a page that was open before."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        desk.changes_are_of_what_was_shown(self)
 
 
 class ExchangeForm(ShownForm):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import ActionForm
 
@@ -20,7 +21,9 @@ from .events import AccessEvent, record
 from .models import Connection, Credential
 
 Rows = QuerySet[Connection]
+Row = TypeVar("Row", bound=Model)
 Answer = HttpResponse | None
+Act = Callable[..., int]  # on connections: how many it was done to
 
 
 class WhyForm(ActionForm):  # type: ignore[misc]
@@ -34,6 +37,22 @@ class WhyForm(ActionForm):  # type: ignore[misc]
 
 def said_why(request: HttpRequest) -> str:
     return request.POST.get("why", "").strip()[: looks.LONGEST]
+
+
+def chosen(
+    request: HttpRequest, queryset: QuerySet[Row], owner_of: Callable[[Row], int]
+) -> tuple[list[Row], str]:
+    """The rows that an action is for, and a sentence where it cannot be done to them."""
+    rows = list(queryset[: many.MOST + 1])
+    if len(rows) > many.MOST:
+        text = gettext("Nothing was done. Choose %(most)d at most; filters make them fewer.")
+        return rows, text % {"most": many.MOST}
+    known = said_why(request) or all(looks.reason(request, owner_of(row)) for row in rows)
+    return rows, "" if known else no_reason()
+
+
+def no_reason() -> str:
+    return gettext("Nothing was done. Say why, in the field beside the action.")
 
 
 class ConnectionActions:
@@ -100,31 +119,19 @@ class ConnectionActions:
 
     @admin.action(description=_("Pause"), permissions=["pause"])
     def pause(self, request: HttpRequest, queryset: Rows) -> Answer:
-        rows = self._chosen(request, queryset)
-        if not rows:
-            return None
-        why = looks.why(request, said_why(request))
-        done = many.pause(rows, by=request.user, why=why, now=timezone.now())
-        text = ngettext("%(n)d connection was paused.", "%(n)d connections were paused.", done)
-        if not done:
-            text = gettext("Nothing was done: all of them are paused already.")
-        return self._say(request, text % {"n": done}, good=bool(done), rows=rows)
+        done = ngettext_lazy("%(n)d connection was paused.", "%(n)d connections were paused.", "n")
+        nothing = gettext("Nothing was done: all of them are paused already.")
+        return self._do(request, queryset, many.pause, done, nothing)
 
     @admin.action(description=_("Resume"), permissions=["pause"])
     def resume(self, request: HttpRequest, queryset: Rows) -> Answer:
-        rows = self._chosen(request, queryset)
-        if not rows:
-            return None
-        why = looks.why(request, said_why(request))
-        done = many.resume(rows, by=request.user, why=why, now=timezone.now())
-        text = ngettext(
+        done = ngettext_lazy(
             "%(n)d connection was resumed, and is tested in its turn.",
             "%(n)d connections were resumed, and are tested in their turn.",
-            done,
+            "n",
         )
-        if not done:
-            text = gettext("Nothing was done: none of them is paused.")
-        return self._say(request, text % {"n": done}, good=bool(done), rows=rows)
+        nothing = gettext("Nothing was done: none of them is paused.")
+        return self._do(request, queryset, many.resume, done, nothing)
 
     @admin.action(description=_("Ask the owner to replace the key"), permissions=["ask"])
     def ask_to_replace(self, request: HttpRequest, queryset: Rows) -> Answer:
@@ -147,15 +154,9 @@ class ConnectionActions:
 
     @admin.action(description=_("Acknowledge their findings"), permissions=["say"])
     def acknowledge_findings(self, request: HttpRequest, queryset: Rows) -> Answer:
-        rows = self._chosen(request, queryset)
-        if not rows:
-            return None
-        why = looks.why(request, said_why(request))
-        done = many.acknowledge(rows, by=request.user, why=why, now=timezone.now())
-        text = ngettext("%(n)d finding was acknowledged.", "%(n)d were acknowledged.", done)
-        if not done:
-            text = gettext("Nothing was done: none of their findings waits for anybody.")
-        return self._say(request, text % {"n": done}, good=bool(done), rows=rows)
+        done = ngettext_lazy("%(n)d finding was acknowledged.", "%(n)d were acknowledged.", "n")
+        nothing = gettext("Nothing was done: none of their findings waits for anybody.")
+        return self._do(request, queryset, many.acknowledge, done, nothing)
 
     @admin.action(description=_("Download the credential report (CSV)"), permissions=["report"])
     def download_report(self, request: HttpRequest, queryset: Rows) -> Any:
@@ -163,7 +164,7 @@ class ConnectionActions:
         is on record before their line leaves."""
         why = said_why(request)
         if not why:
-            return self._say(request, _no_reason(), good=False, rows=[])
+            return self._say(request, no_reason(), good=False, rows=[])
         what = f"credential report, {queryset.count()} connections"
         record(AccessEvent.Kind.EXPORTED, actor=request.user, why=looks.said(what, why))
         name = f"backfuture-credentials-{timezone.now():%Y-%m-%d}.csv"
@@ -177,28 +178,29 @@ class ConnectionActions:
             },
         )
 
+    def _do(
+        self, request: HttpRequest, queryset: Rows, act: Act, done: Any, nothing: str
+    ) -> Answer:
+        rows = self._chosen(request, queryset)
+        if not rows:
+            return None
+        why = looks.why(request, said_why(request))
+        count = act(rows, by=request.user, why=why, now=timezone.now())
+        said = done % {"n": count} if count else nothing
+        return self._say(request, said, good=bool(count), rows=rows)
+
     def _chosen(self, request: HttpRequest, queryset: Rows) -> list[Connection]:
-        """The rows, or none and a sentence that says what is missing."""
-        rows = list(queryset[: many.MOST + 1])
-        if len(rows) > many.MOST:
-            text = gettext("Nothing was done. Choose %(most)d at most; filters make them fewer.")
-            self._say(request, text % {"most": many.MOST}, good=False, rows=rows)
-            return []
-        if not said_why(request) and not all(looks.reason(request, row.owner_id) for row in rows):
-            self._say(request, _no_reason(), good=False, rows=rows)
-            return []
-        return rows
+        rows, missing = chosen(request, queryset, lambda row: row.owner_id)
+        if missing:
+            self._say(request, missing, good=False, rows=rows)
+        return [] if missing else rows
 
     def _say(
         self, request: HttpRequest, text: str, *, good: bool, rows: list[Connection]
-    ) -> HttpResponse | None:
+    ) -> Answer:
         """Back to where it was asked from: the list, or the page of the one."""
         messages.add_message(request, messages.SUCCESS if good else messages.WARNING, text)
         if "from_page" in request.POST and len(rows) == 1:
             back = reverse("admin:connections_connection_change", args=[rows[0].pk])
             return HttpResponseRedirect(back)
         return None
-
-
-def _no_reason() -> str:
-    return gettext("Nothing was done. Say why, in the field beside the action.")

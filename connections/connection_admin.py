@@ -22,16 +22,16 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
-from . import connection_page, desk, diagnostics, looks, marks, services, tasks
+from . import connection_page, diagnostics, looks, marks, services, tasks
 from .connection_actions import ConnectionActions, WhyForm
 from .connection_filters import FILTERS
-from .desk import FoundByConnection, ReadOnlyAdmin
+from .desk import FoundByConnection, ReadOnlyAdmin, ShownForm
 from .forms import clean_name
 from .models import Connection, Credential, Finding
 from .presentation import line_marks, status_of
 
 
-class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
+class ConnectionForm(ShownForm):
     """Says that a name is taken: the owner is not a field here, so Django does not check it."""
 
     paused = forms.BooleanField(
@@ -49,7 +49,6 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["paused"].initial = self.instance.paused_at is not None
-        desk.changes_are_of_what_was_shown(self)
 
     def clean_name(self) -> str:
         name = clean_name(str(self.cleaned_data["name"]))

@@ -59,11 +59,22 @@ class DeskAdmin(ModelAdmin):  # type: ignore[type-arg]
         return response
 
 
-def changes_are_of_what_was_shown(form: forms.BaseForm) -> None:
-    """Only what this person altered is a change: a page that was open while somebody else changed
-    the row does not put back what it still shows."""
-    for field in form.fields.values():
-        field.show_hidden_initial = True
+class ShownForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Changes only what this person altered: a page that was open while somebody else changed the
+    row does not put back what it still shows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            shown = self.add_initial_prefix(name) in self.data
+            field.show_hidden_initial = shown or not self.is_bound
+
+    def clean(self) -> Any:
+        values = super().clean() or self.cleaned_data
+        for name in set(values) - set(self.changed_data):
+            field = self.fields[name]
+            values[name] = field.to_python(self.get_initial_for_field(field, name))
+        return values
 
 
 class Titled:

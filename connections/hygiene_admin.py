@@ -16,9 +16,9 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from . import hygiene, looks, many, marks
-from .connection_actions import WhyForm, said_why
-from .desk import Choice, DeskAdmin, FoundByConnection, SeenAdmin, SeenInline
+from . import hygiene, looks, marks
+from .connection_actions import WhyForm, chosen, said_why
+from .desk import Choice, DeskAdmin, FoundByConnection, SeenAdmin, SeenInline, ShownForm
 from .desk_filters import FindingNeeds
 from .events import AccessEvent, record
 from .finding_pages import SEVERITIES, STATES, said_of
@@ -163,17 +163,10 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
         self._say(request, self._chosen(request, queryset), State.SUPPRESSED, why)
 
     def _chosen(self, request: HttpRequest, queryset: QuerySet[Finding]) -> list[Finding]:
-        """The rows, or none and a sentence that says what is missing."""
-        rows = list(queryset[: many.MOST + 1])
-        owners = {row.connection.owner_id for row in rows}
-        text = ""
-        if len(rows) > many.MOST:
-            text = gettext("Nothing was done. Choose %(most)d at most; filters make them fewer.")
-        elif not said_why(request) and not all(looks.reason(request, pk) for pk in owners):
-            text = gettext("Nothing was done. Say why, in the field beside the action.")
-        if text:
-            self.message_user(request, text % {"most": many.MOST}, messages.WARNING)
-        return [] if text else rows
+        rows, missing = chosen(request, queryset, lambda row: row.connection.owner_id)
+        if missing:
+            self.message_user(request, missing, messages.WARNING)
+        return [] if missing else rows
 
     def _say(
         self, request: HttpRequest, findings: list[Finding], state: Finding.State, why: str = ""
@@ -206,6 +199,7 @@ def _words(finding: Finding) -> Words:
 class ThresholdsAdmin(DeskAdmin):
     """One row, which is there from the first change on."""
 
+    form = ShownForm
     fieldsets = (
         (
             _("Keys"),

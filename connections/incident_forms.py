@@ -23,6 +23,12 @@ from .models import Exchange
 STEPS = ("stop_use", "suspend", "tell", "destroy")
 
 
+def _step(label: Any, what: Any, *, chosen: bool = True) -> forms.BooleanField:
+    return forms.BooleanField(
+        label=label, required=False, initial=chosen, widget=UnfoldBooleanWidget, help_text=what
+    )
+
+
 class IncidentForm(forms.Form):
     """Scope and steps: enough to count what it would come to."""
 
@@ -42,32 +48,19 @@ class IncidentForm(forms.Form):
         help_text=_("The e-mail address of the account."),
         widget=UnfoldAdminEmailInputWidget,
     )
-    stop_use = forms.BooleanField(
-        label=_("Stop all use of the keys"),
-        required=False,
-        initial=True,
-        widget=UnfoldBooleanWidget,
-        help_text=_("At once, and until two people lift it. No test is made, no key is taken."),
+    stop_use = _step(
+        _("Stop all use of the keys"),
+        _("At once, and until two people lift it. No test is made, no key is taken."),
     )
-    suspend = forms.BooleanField(
-        label=_("Suspend strategies"),
-        required=False,
-        initial=True,
-        widget=UnfoldBooleanWidget,
-        help_text=_("Each stays off until its owner enables it again."),
+    suspend = _step(_("Suspend strategies"), _("Each stays off until its owner enables it again."))
+    tell = _step(
+        _("Tell owners"),
+        _("To delete the key at the exchange now, with the link of its page there."),
     )
-    tell = forms.BooleanField(
-        label=_("Tell owners"),
-        required=False,
-        initial=True,
-        widget=UnfoldBooleanWidget,
-        help_text=_("To delete the key at the exchange now, with the link of its page there."),
-    )
-    destroy = forms.BooleanField(
-        label=_("Destroy the sealed keys"),
-        required=False,
-        widget=UnfoldBooleanWidget,
-        help_text=_("Cannot be undone: owners have to create new keys. Suspends and tells too."),
+    destroy = _step(
+        _("Destroy the sealed keys"),
+        _("Cannot be undone: owners have to create new keys. Suspends and tells too."),
+        chosen=False,
     )
 
     def clean(self) -> dict[str, Any]:

@@ -110,19 +110,19 @@ class LookedAtAdmin(DeskAdmin):
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        row = self._looked_at(request, object_id)
-        if row is not None and not reason(request, self.owner_of(row)):
-            return ask(request, self.owner_of(row))
-        response = super().changeform_view(request, object_id, form_url, extra_context)
-        if row is not None and response.status_code == 200:
-            on_record(request, self.owner_of(row), self.connection_of(row))
-        return response
+        show = super().changeform_view
+        return self._shown(request, object_id, show, object_id, form_url, extra_context)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        return self._shown(request, object_id, super().history_view, object_id, extra_context)
+
+    def _shown(
+        self, request: HttpRequest, object_id: str | None, show: Callable[..., Any], *given: Any
+    ) -> Any:
         row = self._looked_at(request, object_id)
         if row is not None and not reason(request, self.owner_of(row)):
             return ask(request, self.owner_of(row))
-        response = super().history_view(request, object_id, extra_context)
+        response = show(request, *given)
         if row is not None and response.status_code == 200:
             on_record(request, self.owner_of(row), self.connection_of(row))
         return response

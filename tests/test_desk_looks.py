@@ -383,6 +383,15 @@ class TestSchedules:
         assert "every day at 04:10 UTC" in text
         assert "backend_cleanup" not in text and "connections.tasks" not in text
 
+    def test_an_old_page_puts_nothing_back(self, desk: Client, rows: dict[str, Any]) -> None:
+        """Somebody else made it rarer while it was open."""
+        row = rows["tell"]
+        shown = {"initial-enabled": "True", "initial-seconds": "20"}
+        self.change(desk, row, enabled="on", seconds="60", **shown)
+        self.change(desk, row, seconds="20", **shown)
+        kept = PeriodicTask.objects.get(pk=row.pk)
+        assert (kept.interval.every, kept.enabled) == (60, False)
+
     @pytest.mark.parametrize("name", schedules.KNOWN)
     def test_none_is_set_out_of_its_bounds_or_stopped_where_it_may_not(
         self, desk: Client, rows: dict[str, Any], name: str

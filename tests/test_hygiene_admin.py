@@ -339,6 +339,22 @@ class TestThresholds:
         }
         assert Thresholds.current().old_days == 60
 
+    def test_an_old_page_puts_nothing_back(self, desk: Client) -> None:
+        """Somebody else made the first warning earlier while it was open."""
+        shown = {f"initial-{name}": value for name, value in NUMBERS.items()}
+        desk.post(self.CHANGE, {**NUMBERS, **shown, "expiry_first_days": 60})
+        desk.post(self.CHANGE, {**NUMBERS, **shown, "old_days": 60})
+        row = Thresholds.current()
+        assert (row.expiry_first_days, row.old_days) == (60, 60)
+        assert AccessEvent.objects.filter(kind="thresholds_changed").count() == 2
+
+    def test_an_old_page_is_held_to_what_is_there_now(self, desk: Client) -> None:
+        shown = {f"initial-{name}": value for name, value in NUMBERS.items()}
+        desk.post(self.CHANGE, {**NUMBERS, **shown, "very_old_days": 100})
+        answer = desk.post(self.CHANGE, {**NUMBERS, **shown, "old_days": 120})
+        assert answer.status_code == 200 and answer.context["adminform"].form.errors
+        assert Thresholds.current().old_days == NUMBERS["old_days"]
+
     def test_saving_the_same_writes_nothing(self, desk: Client) -> None:
         Thresholds.objects.create(pk=1)
         desk.post(self.CHANGE, NUMBERS)

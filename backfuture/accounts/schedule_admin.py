@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTimeWidget
 
 from backfuture.schedules import KNOWN, SET_BY_STAFF, Known
 from connections import marks
-from connections.desk import ReadOnlyAdmin
+from connections.desk import ReadOnlyAdmin, ShownForm
 from connections.events import AccessEvent, record
 
 IN_SECONDS = {
@@ -27,7 +27,7 @@ IN_SECONDS = {
 }
 
 
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
+class ScheduleForm(ShownForm):
     """Seconds between two runs, or the time of the one run a day."""
 
     seconds = forms.IntegerField(
