@@ -5,7 +5,8 @@ connection's page. Prints a table, then one line of JSON.
 Pages are made as in life, not as Django's test environment makes them, which keeps every context.
 Each page is asked for once to warm up and then measured; of each filter the choice that took
 longest. The database is made and dropped. `python -m tests.bench_admin --connections 20000 --tests
-200000` for less, `--plans` for the plans of the slowest queries.
+200000` for less, `--plans` for the plans of the slowest queries, `--keep` for a database that stays
+and is not filled again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--connections", type=int, default=1_000_000)
     options.add_argument("--tests", type=int, default=10_000_000)
-    options.add_argument("--requests", type=int, default=30, help="of each page")
+    options.add_argument("--requests", type=int, default=40, help="of each page")
+    options.add_argument("--keep", action="store_true", help="the database, for another run")
     options.add_argument("--plans", action="store_true", help="of slow queries")
     given = options.parse_args()
     print(
@@ -38,14 +40,17 @@ def main() -> None:
         f" {os.cpu_count()} cores, Python {sys.version.split()[0]}",
         flush=True,
     )
-    with database():
-        fill(given.connections, given.tests)
+    with database(keep=given.keep) as filled:
+        if not filled:
+            fill(given.connections, given.tests)
+        print(HEAD, flush=True)
         figures = measure(given.connections, given.requests, plans=given.plans)
     print(json.dumps({"p95_ms": figures}))
 
 
 @contextmanager
-def database() -> Iterator[None]:
+def database(*, keep: bool) -> Iterator[bool]:
+    """Whether it is filled already."""
     import django
 
     os.environ |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": DATABASE_URL}
@@ -53,16 +58,20 @@ def database() -> Iterator[None]:
     from django.db import connection
 
     settings: Any = connection.settings_dict["TEST"]
-    settings["NAME"] = f"bench_admin_{os.getpid()}"
+    settings["NAME"] = "bench_admin_kept" if keep else f"bench_admin_{os.getpid()}"
     name = connection.settings_dict["NAME"]
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    create = connection.creation.create_test_db
+    create(verbosity=0, autoclobber=True, serialize=False, keepdb=keep)
     try:
-        yield
+        from connections.models import HourOfTests
+
+        yield HourOfTests.objects.exists()  # counted last
     finally:
-        connection.creation.destroy_test_db(name, verbosity=0)
+        connection.creation.destroy_test_db(name, verbosity=0, keepdb=keep)
 
 
 def fill(connections: int, tests: int) -> None:
+    from django.db import connection
     from django.utils import timezone
 
     from connections import auditor, counting
@@ -79,9 +88,11 @@ def fill(connections: int, tests: int) -> None:
     counting.count_tests(now=now)
     counted = time.perf_counter() - began_counting
     generated.tidy()
+    with connection.cursor() as cursor:
+        cursor.execute("CHECKPOINT")  # what so much at once left to be written
     print(
         f"filled in {time.perf_counter() - began:,.0f} s; 31 days of tests were counted in"
-        f" {counted:.1f} s\n{HEAD}",
+        f" {counted:.1f} s",
         flush=True,
     )
 
@@ -92,7 +103,8 @@ def measure(connections: int, requests: int, *, plans: bool) -> dict[str, float]
     from backfuture.accounts.models import User
     from tests import making
 
-    staff = User.objects.create_superuser("staff@example.com", "a long enough password")
+    staff = User.objects.filter(email="staff@example.com").first()
+    staff = staff or User.objects.create_superuser("staff@example.com", "a long enough password")
     desk = Desk(making.desk(Client(SERVER_NAME="127.0.0.1"), staff), requests)
     figures = {}
     for name, path in pages(desk, connections):
@@ -133,7 +145,9 @@ def pages(desk: Desk, connections: int) -> Iterator[tuple[str, str]]:
 
 def filtered(desk: Desk, label: str, path: str) -> Iterator[tuple[str, str]]:
     """Each filter with the choice that takes longest, and the last page there is."""
-    shown = desk.get(path).context_data["cl"]
+    shown = desk.get(path).context_data.get("cl")
+    if shown is None:  # a page that is no list: the one row of thresholds
+        return
     for filter_ in shown.filter_specs:
         choices = [path + choice["query_string"] for choice in filter_.choices(shown)][1:]
         if choices:
