@@ -32,7 +32,7 @@ class FindingNeeds(Needs):
 class ConnectionNeeds(Needs):
     choices_here = (
         ("newly_failing", _("failing since the last 24 hours")),
-        ("expiring", _("key ends within 14 days")),
+        ("expiring", _("key expires within 14 days")),
         ("overdue", _("its test is overdue")),
     )
 

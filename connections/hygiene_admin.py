@@ -206,7 +206,7 @@ class ThresholdsAdmin(DeskAdmin):
             {"fields": ("unused_days", "old_days", "very_old_days", "replaced_kept_hours")},
         ),
         (
-            _("The end of a key"),
+            _("When a key expires"),
             {"fields": ("expiry_first_days", "expiry_second_days", "expiry_last_days")},
         ),
         (

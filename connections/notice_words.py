@@ -162,7 +162,7 @@ def found(told: Sequence[tuple[Finding, Words]]) -> Said:
 
 
 def how_long(finding: Finding, now: datetime) -> str:
-    """ "the key ends in 3 days", the last day counted whole."""
+    """ "the key expires in 3 days", the last day counted whole."""
     left = (finding.until or now) - now
     days = -(-left // timedelta(days=1))
     if finding.rule == "dies_of_inactivity":
@@ -174,9 +174,11 @@ def how_long(finding: Finding, now: datetime) -> str:
                 days,
             )
     else:
-        said = gettext("the key's time is over")
+        said = gettext("the key has expired")
         if days > 0:
-            said = ngettext("the key ends within a day", "the key ends in %(days)d days", days)
+            said = ngettext(
+                "the key expires within a day", "the key expires in %(days)d days", days
+            )
     return said % {"days": days}
 
 

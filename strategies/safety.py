@@ -183,7 +183,7 @@ def _no_trading(connection: Connection, market: str) -> Reason:
 def _ends(connection: Connection, now: datetime) -> Reason:
     ends = connection.key_expires_at
     over = ends is not None and ends <= now
-    what = gettext("The key has expired.") if over else gettext("The key ends within 24 hours.")
+    what = gettext("The key has expired.") if over else gettext("The key expires within 24 hours.")
     todo = gettext("Replace it by a new one.")
     return Reason("expires", what, todo, _replace(connection))
 

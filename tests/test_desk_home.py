@@ -252,7 +252,7 @@ class TestWhatNeedsAPerson:
         ends = timezone.now() + left if left is not None else None
         keyed(trader, key_expires_at=ends)
         keyed(trader, key_expires_at=ends, paused_at=timezone.now())
-        found = card(desk, "Keys that end")
+        found = card(desk, "Keys that expire")
         assert found.number == str(int(counts))
         assert behind(desk, found.link) == int(counts)
 
@@ -349,7 +349,7 @@ class TestQueue:
         waits(keyed(trader, paused_at=timezone.now()), 500)
         found = card(desk, "Tests that wait")
         assert (found.number, found.tone) == ("2", tone)
-        assert re.fullmatch(rf"The oldest for {seconds // 10}\d s\. 1 are running\.", found.said)
+        assert re.fullmatch(rf"The oldest for {seconds // 10}\d s\. 1 is running\.", found.said)
         assert behind(desk, found.link) == 2
 
     def test_ages_are_told_in_their_largest_unit(self, desk: Client, trader: User) -> None:
@@ -578,7 +578,7 @@ class TestWhoSeesWhat:
             ("view_finding", {"Critical findings"}, {"findings"}),
             (
                 "view_connection",
-                {"Newly failing", "Keys that end", "Overdue tests"},
+                {"Newly failing", "Keys that expire", "Overdue tests"},
                 {"failing"},
             ),
             ("view_strategyconfig", {"Strategies suspended"}, set()),

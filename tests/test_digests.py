@@ -124,7 +124,7 @@ class TestTheWeek:
             "- Sleeping (MEXC): Paused\n"
             "\n"
             "To look at:\n"
-            "- Broken: The key expires soon (the key ends in 3 days)\n"
+            "- Broken: The key expires soon (the key expires in 3 days)\n"
             "- MEXC Spot Main: Old key\n"
             "- MEXC Spot Main: One key under several strategies\n"
             "- MEXC Spot Main: No IP restriction · acknowledged\n"

@@ -380,7 +380,7 @@ class TestEndings:
         ends(working, 6.5)
         telling.after_audit(now=NOW)
         notice = Notice.objects.get()
-        assert notice.subject == "MEXC Spot Main: the key ends in 7 days"
+        assert notice.subject == "MEXC Spot Main: the key expires in 7 days"
         assert notice.connection == working
         for words in ("Grid A", "28 Nov 2026", "Exchange: MEXC", "What to do:\n1. ", "https://"):
             assert words in notice.text

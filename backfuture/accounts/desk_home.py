@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from connections import desk_figures as figures
 from connections import exchanges
@@ -210,7 +211,7 @@ def _failing_card(rows: list[figures.Failing]) -> Card:
 
 def _connection_cards(now: datetime) -> Iterator[Card]:
     for need, title, said in (
-        ("expiring", _("Keys that end"), _("Within 14 days.")),
+        ("expiring", _("Keys that expire"), _("Within 14 days.")),
         ("overdue", _("Overdue tests"), _("Due for more than 15 minutes.")),
     ):
         number = count(figures.NEEDS[need](Connection.objects.all(), now))
@@ -248,7 +249,7 @@ def _ended(start: datetime, end: datetime, result: str) -> str:
 
 
 def _queue_card(queue: figures.Queue, now: datetime) -> Card:
-    said = _("%(n)d are running.") % {"n": queue.running}
+    said = ngettext("%(n)d is running.", "%(n)d are running.", queue.running) % {"n": queue.running}
     if queue.oldest:
         age = max(0, int((now - queue.oldest).total_seconds()))
         said = _("The oldest for %(age)s. %(running)s") % {"age": _span(age), "running": said}

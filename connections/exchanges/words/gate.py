@@ -98,7 +98,7 @@ WORDS = {
         ),
     ),
     "key_expired": Words(
-        cause=_("Gate.io keys without bound IP addresses end 90 days after they were made."),
+        cause=_("Gate.io keys without bound IP addresses expire 90 days after they were made."),
         advice=(
             _("Create a new key in API Management and bind our addresses: {server_ips}"),
             _("Replace the key here. The connection and its history stay."),

@@ -78,7 +78,7 @@ WORDS = {
         )
     ),
     "key_expired": Words(
-        cause=_("MEXC keys without linked IP addresses end 90 days after they were made."),
+        cause=_("MEXC keys without linked IP addresses expire 90 days after they were made."),
         advice=(
             _("Create a new key in API Management and link our addresses: {server_ips}"),
             _("Replace the key here. The connection and its history stay."),
