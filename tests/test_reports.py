@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import tracemalloc
 from collections.abc import Iterable
@@ -302,9 +303,12 @@ class TestLength:
         monkeypatch.setattr(reports, "CHUNK", 50)
 
         def peak() -> int:
+            gc.collect()
+            gc.freeze()  # so that it is quick to look for what the lines leave behind
             tracemalloc.start()
             for _part in reports.csv_parts(reports.rows()):
-                pass
+                gc.collect()
+            gc.unfreeze()
             top = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             return top
