@@ -70,11 +70,7 @@ class Rung:
     move: Decimal  # percent from here to `even`: up for long, down (negative) for short
     loss: Decimal  # closing right here, fees included: negative is a loss
     margin: Decimal  # funds / leverage
-
-    @property
-    def liquidated(self) -> bool:
-        """Whether the loss has eaten the whole margin: the exchange would have closed the deal."""
-        return -self.loss >= self.margin
+    liquidation: Decimal  # price, from here on, at which the loss has eaten the whole margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +99,15 @@ class Ladder:
 
     @property
     def liquidated_at(self) -> Rung | None:
-        """The first rung on which the margin is gone before the refill after it is bought."""
-        if self.settings.leverage <= 1 and self.settings.direction == "long":
+        """The first rung whose margin is gone before the refill after it is bought, or, of the last
+        one, as soon as it is. Exchanges ask for some margin more, and close earlier."""
+        long = self.settings.direction == "long"
+        if self.settings.leverage <= 1 and long:
             return None
-        return next((rung for rung in self.rungs if rung.liquidated), None)
+        for rung, after in zip(self.rungs, [*self.rungs[1:], self.rungs[-1]], strict=True):
+            if rung.liquidation >= after.price if long else rung.liquidation <= after.price:
+                return rung
+        return None
 
 
 def faults(settings: Settings) -> list[Fault]:
@@ -204,15 +205,17 @@ def _rung(
     quantity: Decimal,
 ) -> Rung:
     average, fee, profit = funds / quantity, settings.fee / HUNDRED, settings.take_profit / HUNDRED
-    worth = quantity * price
+    worth, margin = quantity * price, funds / settings.leverage
     if settings.direction == "long":
         even = average * (1 + fee) / (1 - fee)
         target = even * (1 + profit)
         loss = worth * (1 - fee) - funds * (1 + fee)
+        liquidation = min(price, (funds * (1 + fee) - margin) / (quantity * (1 - fee)))
     else:
         even = average * (1 - fee) / (1 + fee)
         target = even * (1 - profit)
         loss = funds * (1 - fee) - worth * (1 + fee)
+        liquidation = max(price, (funds * (1 - fee) + margin) / (quantity * (1 + fee)))
     return Rung(
         number=number,
         size=amount,
@@ -225,5 +228,6 @@ def _rung(
         target=target,
         move=(even / price - 1) * HUNDRED,
         loss=loss,
-        margin=funds / settings.leverage,
+        margin=margin,
+        liquidation=liquidation,
     )

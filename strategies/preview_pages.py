@@ -210,10 +210,11 @@ def _warnings(built: Ladder) -> list[str]:
 
 
 def _liquidation(built: Ladder, rung: Rung) -> str:
+    away = abs(rung.liquidation / built.rungs[0].price - 1) * 100
     facts = {
         "leverage": plain(built.settings.leverage),
-        "price": number(rung.price),
-        "away": percents([rung.deviation])[0].lstrip("+"),
+        "price": number(rung.liquidation),
+        "away": percents([away])[0].lstrip("+"),
     }
     left = built.settings.refills - rung.number
     if not left:

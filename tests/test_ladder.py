@@ -121,6 +121,19 @@ class TestByHand:
         assert ladder.build(BY_HAND, D(100)).liquidated_at is None
         assert ladder.build(replace(BY_HAND, leverage=D(50)), D(100)).liquidated_at is not None
 
+    @pytest.mark.parametrize(("direction", "price"), [("long", "90"), ("short", "110")])
+    def test_the_margin_of_the_first_order_can_be_gone_before_its_refill(
+        self, direction: str, price: str
+    ) -> None:
+        """100 at ten times: 10 of margin, lost on the way to a refill at 20 %, which would bring
+        enough margin for both, were it ever bought."""
+        far = Settings(D(100), D(1000), 1, D(20), leverage=D(10), direction=direction)  # type: ignore[arg-type]
+        rung = ladder.build(far, D(100)).liquidated_at
+        assert rung is not None
+        assert (rung.number, rung.liquidation) == (0, D(price))
+        near = replace(far, step=D("9.9"))
+        assert ladder.build(near, D(100)).liquidated_at is None
+
 
 class TestAnotherWay:
     """The formulas once more, as they are written in books, in fractions that are never rounded."""
@@ -150,6 +163,12 @@ class TestAnotherWay:
             assert same(rung.target, even * (1 + side * profit))
             assert same(rung.move + 100, even / prices[k] * 100)
             assert same(rung.loss + rung.funds, loss + spent)
+            there = bought * F(rung.liquidation)
+            left = spent / F(each.leverage) + side * (there - spent) - fee * (there + spent)
+            if rung.liquidation == rung.price:
+                assert left <= 0 or same(left + spent, spent)
+            else:
+                assert same(left + spent, spent)
         assert same(made.worst_case, sum(sizes) * each.deals / F(each.leverage))
 
     @given(ladders())
