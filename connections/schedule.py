@@ -117,8 +117,8 @@ def exchanges_to_sweep(now: datetime) -> list[str]:
 
 
 def free_to_sweep(now: datetime) -> Q:
-    """Nobody's, or claimed for longer than anybody claims: by a clock that was wrong."""
-    beyond = now + LONGEST_HOLD
+    """Nobody's, or claimed for much longer than anybody claims: by a clock that was wrong."""
+    beyond = now + 2 * LONGEST_HOLD
     until = Q(sweep_until=None) | Q(sweep_until__lte=now) | Q(sweep_until__gt=beyond)
     return until & Q(paused=False)
 

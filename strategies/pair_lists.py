@@ -72,13 +72,23 @@ def known(code: str, market: str) -> bool:
 
 def due(now: datetime) -> list[tuple[str, str]]:
     """Exchange and market of the lists to ask for, those never read first. To be called every
-    half minute or so: of the daily ones it names one at a time."""
+    half minute or so: of the daily ones it names one at a time. What was read in the future was
+    read by a clock that was wrong."""
     lists = {(row.exchange_id, row.market): row for row in PairList.objects.all()}
+    for each in lists.values():
+        if ahead := [name for name in ("asked_at", "refreshed_at") if _after(now, each, name)]:
+            PairList.objects.filter(pk=each.pk).update(**dict.fromkeys(ahead, now))
+            each.refresh_from_db()
     rows = {place: lists.get(place) for place in _wanted()}
     late = [place for place, row in rows.items() if _due_at(row) <= now]
     new = [place for place in late if (row := rows[place]) is None or row.refreshed_at is None]
     daily = sorted((place for place in late if place not in new), key=lambda p: _due_at(rows[p]))
     return new + daily[:DAILY_AT_ONCE]
+
+
+def _after(now: datetime, row: PairList, name: str) -> bool:
+    at: datetime | None = getattr(row, name)
+    return at is not None and at > now
 
 
 def _wanted() -> list[tuple[str, str]]:
@@ -137,7 +147,7 @@ def store(code: str, market: str, listing: Listing, *, now: datetime) -> list[UU
         if _doubt(listing.rows, before):
             _on_record(row, f"taken, {len(before)} pairs before", None)
         _write(code, market, listing, now)
-        unseen = Q(seen_at=None) | Q(seen_at__lt=now)
+        unseen = Q(seen_at=None) | ~Q(seen_at=now)
         pairs.filter(unseen, active=True).update(active=False)
     after = {each.symbol for each in listing.rows if each.active}
     return _using(pairs.filter(symbol__in=before ^ after))

@@ -397,6 +397,11 @@ class TestTests:
         with pytest.raises(channels.TooSoon):
             channels.send_test(trader, now=NOW + timedelta(minutes=10))
 
+    def test_those_of_a_clock_that_was_ahead_count_for_nothing(self, trader: User) -> None:
+        for _ in range(5):
+            channels.send_test(trader, now=NOW + timedelta(days=3))
+        assert channels.send_test(trader, now=NOW)
+
 
 def opened(channel: NoticeChannel) -> str:
     assert channel.sealed is not None

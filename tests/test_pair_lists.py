@@ -418,6 +418,17 @@ class TestDue:
         many.keyed(trader, "kucoin")
         assert [code for code, _ in pair_lists.due(NOW)].count("kucoin") == 2
 
+    def test_clock_that_was_ahead_holds_nothing_up(self, mexc):
+        """Its stamps would be waited for until the right clock has come so far."""
+        store(listing("A", "B", "C"), now=NOW + 9 * DAY)
+        PairList.objects.update(asked_at=NOW + 9 * DAY)
+        pair_lists.due(NOW)
+        later = NOW + DAY + HOUR
+        assert ("mexc", "spot") in pair_lists.due(later)
+        assert pair_lists.claim("mexc", "spot", now=later)
+        store(listing("A", "B"), now=later)
+        assert traded() == {"A/USDT", "B/USDT"}
+
     def test_number_of_statements_does_not_depend_on_the_lists(self):
         for _ in range(2):
             with CaptureQueriesContext(database) as queries:

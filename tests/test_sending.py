@@ -429,12 +429,12 @@ def test_two_senders_at_once_send_once(
         for number in range(8):
             notice(user, f"{number}")
     sent: list[int] = []
-    begin = threading.Barrier(3)
+    begin, starts = threading.Barrier(3), iter(timedelta(seconds=10 * n) for n in range(3))
 
     def run() -> None:
         begin.wait(5)
         try:
-            sent.append(sending.send_due(now=NOW))
+            sent.append(sending.send_due(now=NOW + next(starts)))
         finally:
             database.close()
 

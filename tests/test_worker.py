@@ -10,7 +10,15 @@ from django.utils import timezone
 
 from connections import replacing, services, tasks, vault, worker
 from connections.exchanges.base import Credentials
-from connections.models import AccessEvent, Connection, ConnectionTest, Credential, Exchange
+from connections.models import (
+    LEASE,
+    AccessEvent,
+    Connection,
+    ConnectionTest,
+    Credential,
+    Exchange,
+    lapsed,
+)
 from tests import making
 from tests.simulator import SAMPLE_KEYS, KeySpec, Simulator, sample
 
@@ -274,3 +282,16 @@ class TestAudit:
         assert connection.tests.get().outcome == "connected"
         assert "ValueError" in caplog.text
         assert "secret in it" not in caplog.text
+
+
+def test_a_test_claimed_a_moment_later_than_a_reader_looked_is_still_held(
+    connection: Connection,
+) -> None:
+    """Two workers read their clocks one after the other, and claim in the other order."""
+    test = worker._claim(str(connection.tests.open().get().pk))
+    assert test is not None and test.lease_until is not None
+    for seconds in (0, 0.001, 10):
+        looked = test.lease_until - LEASE - timedelta(seconds=seconds)
+        assert not ConnectionTest.objects.filter(lapsed(looked), pk=test.pk).exists()
+    long_ago = test.lease_until - timedelta(days=1)
+    assert ConnectionTest.objects.filter(lapsed(long_ago), pk=test.pk).exists()
