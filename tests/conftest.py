@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 import hypothesis
 import pytest
 from allauth.account.models import EmailAddress
-from django.apps import apps
-from django.contrib.auth.models import Group
+from django.core.cache import cache
 from django.db import connection as database
 from django.test import Client
 from playwright.sync_api import Browser
 
 from backfuture.accounts.models import User
-from backfuture.accounts.roles import put_roles
 from connections import egress
 from connections.models import Connection, Credential, Exchange
 from tests import making
@@ -29,13 +26,15 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("patient")
 
-add_exchanges = import_module("connections.migrations.0002_exchange_rows").add_rows
+BLOCKER = pytest.StashKey[Any]()
+COMMITTING = {"transactional_db", "live_server"}
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any, pytestconfig: Any) -> None:
     """A test that really commits empties all tables afterwards, which PostgreSQL refuses for access
     events (connections/migrations/0003): switched off here, and on where it is tested."""
+    pytestconfig.stash[BLOCKER] = django_db_blocker
     with django_db_blocker.unblock():
         if database.vendor == "postgresql":
             sql = (
@@ -45,21 +44,9 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def exchanges_are_there(request: pytest.FixtureRequest) -> None:
-    """A test that really commits leaves empty tables behind, and where several processes share
-    the tests, one that does not may come after it."""
-    names = {"db", "transactional_db", "live_server"} & set(request.fixturenames)
-    if names or request.node.get_closest_marker("django_db"):
-        request.getfixturevalue("_django_db_helper")
-        if not Exchange.objects.exists():
-            add_exchanges(apps, None)
-
-
-@pytest.fixture
-def roles_are_there(exchanges_are_there: None, db: None) -> None:
-    """The same of the groups of staff, for tests that ask for one by its name."""
-    if not Group.objects.exists():
-        put_roles(apps)
+def nothing_is_cached() -> None:
+    """Tries that are counted, among other things: of other tests none."""
+    cache.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -157,10 +144,27 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, str | bytes) and len(val) > 40 else None
 
 
+def commits(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("django_db")
+    by_name = COMMITTING & set(getattr(item, "fixturenames", ()))
+    return bool(by_name or (marker and marker.kwargs.get("transaction")))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a test commits is put back from the same copy after each of them, in any order."""
+    """Tests that really commit begin with what the migrations wrote, in any order."""
     for item in items:
-        marker = item.get_closest_marker("django_db")
-        if marker and marker.kwargs.get("transaction"):
+        if commits(item):
             same = pytest.mark.django_db(transaction=True, serialized_rollback=True)
             item.add_marker(same, append=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:
+    """They leave empty tables behind, and where several processes share the tests, one that does
+    not commit may come after them: what the migrations wrote is put back."""
+    done = yield
+    if commits(item) and nextitem and not commits(nextitem):
+        with item.config.stash[BLOCKER].unblock():
+            if not Exchange.objects.exists():
+                database.creation.deserialize_db_from_string(database._test_serialized_contents)  # type: ignore[attr-defined]
+    return done

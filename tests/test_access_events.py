@@ -13,7 +13,6 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.contrib.admin.sites import site
 from django.core import mail
-from django.core.cache import cache
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db import connection as database
 from django.test import Client
@@ -73,7 +72,6 @@ class Scene:
 
 @pytest.fixture
 def scene(trader: User, staff: User, connection: Connection) -> Scene:
-    cache.clear()
     for user in (trader, staff):
         EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
     desk = Client(REMOTE_ADDR=STAFFS_PLACE, HTTP_USER_AGENT=STAFFS_AGENT)
@@ -270,7 +268,6 @@ def test_act_leaves_its_event(scene: Scene, act: str) -> None:
 
 
 def test_account_that_is_made_leaves_its_event(db: None) -> None:
-    cache.clear()
     sent = {"email": "new@example.com", "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
     Client(REMOTE_ADDR=HERE, HTTP_USER_AGENT=AGENT).post("/accounts/signup/", sent)
     event = AccessEvent.objects.get(kind=Kind.SIGNED_UP)

@@ -7,7 +7,6 @@ import re
 import pytest
 from allauth.account.models import EmailAddress, EmailConfirmationHMAC
 from django.core import mail
-from django.core.cache import cache
 from django.template import Context, Template
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
@@ -23,11 +22,6 @@ from tests.test_account_pages import (
     passkey,
     words,
 )
-
-
-@pytest.fixture(autouse=True)
-def no_tries_of_other_tests() -> None:
-    cache.clear()
 
 
 def sent(subject: str) -> str:

@@ -13,7 +13,6 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from django.core.cache import cache
 from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
@@ -107,11 +106,6 @@ def passkey(user: User, name: str = "Phone") -> Authenticator:
     return Authenticator.objects.create(
         user=user, type=Authenticator.Type.WEBAUTHN, data={"name": name, "credential": credential}
     )
-
-
-@pytest.fixture(autouse=True)
-def no_tries_of_other_tests() -> None:
-    cache.clear()
 
 
 def nothing(user: User) -> None: ...

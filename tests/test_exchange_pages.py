@@ -17,11 +17,6 @@ from tests import making
 from tests.test_findings import page
 
 
-@pytest.fixture(autouse=True)
-def nothing_cached() -> None:
-    cache.clear()
-
-
 @pytest.fixture
 def others(mexc: Exchange) -> Callable[[int, str], None]:
     def make(number: int, status: str) -> None:

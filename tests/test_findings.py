@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.db import connection as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -591,11 +590,6 @@ class TestWho:
         assert say(Client(), finding, "acknowledge").url.startswith("/accounts/login/")
 
 
-@pytest.fixture
-def nothing_cached() -> None:
-    cache.clear()
-
-
 PAGES = {
     "findings": lambda connection: LIST,
     "connection": lambda connection: connection.get_absolute_url(),
@@ -605,7 +599,6 @@ PAGES = {
 }
 
 
-@pytest.mark.usefixtures("nothing_cached")
 @pytest.mark.parametrize("name", PAGES)
 def test_queries_do_not_grow(
     name: str,

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
-from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
@@ -22,11 +21,6 @@ from tests.test_step_up import NEW, NEW_PASSWORD, ON_THE_FORM, acts, done, key, 
 
 LINK = re.compile(r"https?://testserver(/\S+)")
 App = Callable[[float], str]
-
-
-@pytest.fixture(autouse=True)
-def no_tries_yet() -> None:
-    cache.clear()
 
 
 @pytest.fixture

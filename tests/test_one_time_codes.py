@@ -52,13 +52,6 @@ for line in sys.stdin:
 """
 
 
-@pytest.fixture(autouse=True)
-def no_tries_yet() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
 @pytest.fixture
 def app(trader: User) -> App:
     return making.totp(trader)

@@ -25,7 +25,6 @@ from strategies import pair_lists
 from strategies.models import PairList, StrategyConfig
 from tests import making
 
-pytestmark = pytest.mark.usefixtures("roles_are_there")
 README = Path(__file__).resolve().parent.parent / "README.md"
 PEOPLE = ("Support", "Support lead", "Operator", "Auditor", "superuser", "no role")
 WHY = {"why": "ticket 4711"}

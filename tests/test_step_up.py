@@ -10,7 +10,6 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib.sessions.models import Session
-from django.core.cache import cache
 from django.test import Client
 
 from backfuture.accounts.models import User
@@ -24,11 +23,6 @@ LATE = 6 * 60
 NEW = "/connections/new/kucoin/"
 SECOND: dict[str, Any] = {"email": "second@example.com", "verified": True}
 App = Callable[[float], str]
-
-
-@pytest.fixture(autouse=True)
-def no_tries_yet() -> None:
-    cache.clear()
 
 
 @pytest.fixture

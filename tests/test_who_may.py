@@ -34,7 +34,6 @@ from connections.models import Connection, Finding, FindingChange, Notice, Outag
 from strategies.models import PairList
 from tests import making, strategies_made
 
-pytestmark = pytest.mark.usefixtures("roles_are_there")
 PEOPLE = ("anonymous", "other", "owner", "no right", "no factor", "superuser")
 METHODS = {"GET": {}, "POST": {}, "HTMX": {"HX-Request": "true"}}
 
