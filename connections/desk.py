@@ -14,6 +14,9 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext
 
 from . import lookup
 from .large_tables import LargePaginator
@@ -59,9 +62,15 @@ class DeskAdmin(ModelAdmin):  # type: ignore[type-arg]
         return response
 
 
+def list_of(label: str, **filters: Any) -> str:
+    """The address of a list ("connections.Finding"), of the rows that these filters let through."""
+    address = reverse(f"admin:{label.lower().replace('.', '_')}_changelist")
+    return f"{address}?{urlencode(filters)}" if filters else address
+
+
 class ShownForm(forms.ModelForm):  # type: ignore[type-arg]
     """Changes only what this person altered: a page that was open while somebody else changed the
-    row does not put back what it still shows."""
+    row does not put back what it still shows. Where both altered the same, it asks first."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,10 +80,31 @@ class ShownForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> Any:
         values = super().clean() or self.cleaned_data
-        for name in set(values) - set(self.changed_data):
-            field = self.fields[name]
-            values[name] = field.to_python(self.get_initial_for_field(field, name))
+        for name in list(values):
+            field, now = self.fields[name], self.get_initial_for_field(self.fields[name], name)
+            if name not in self.changed_data:
+                values[name] = field.to_python(now)
+            elif self._changed_by_others(name, now) and field.has_changed(now, values[name]):
+                self._ask_again(name, now)
         return values
+
+    def _changed_by_others(self, name: str, now: Any) -> bool:
+        """Browsers send the ends of lines in a way of their own."""
+        shown = self.data.get(self.add_initial_prefix(name))
+        if isinstance(now, str) and isinstance(shown, str):
+            return now.splitlines() != shown.splitlines()
+        return shown is not None and self.fields[name].has_changed(now, shown)
+
+    def _ask_again(self, name: str, now: Any) -> None:
+        """What was typed stays; saved once more, it is meant."""
+        data: Any = self.data
+        self.data = data = data.copy()
+        data[self.add_initial_prefix(name)] = self.fields[name].prepare_value(now)
+        said = gettext(
+            "Somebody else changed this while the page was open, to: %(now)s. Save again to put"
+            " yours in its place."
+        )
+        self.add_error(name, said % {"now": now})
 
 
 class Titled:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django import forms
+from django.contrib.admin.utils import unquote
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -128,8 +129,9 @@ class LookedAtAdmin(DeskAdmin):
         return response
 
     def _looked_at(self, request: HttpRequest, object_id: str | None) -> Any:
-        """None for what is not there or nobody's, and for whom it is not: Django answers those."""
-        row = self.get_object(request, object_id) if object_id else None
+        """None for what is not there or nobody's, and for whom it is not: Django answers those. It
+        is found as Django finds it, whatever way the address is written."""
+        row = self.get_object(request, unquote(object_id)) if object_id else None
         if row is None or self.owner_of(row) is None:
             return None
         return row if self.has_view_permission(request, row) else None

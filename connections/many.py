@@ -13,10 +13,10 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, Q
 
-from . import notice_words
+from . import hygiene, notice_words
 from .events import AccessEvent, event
 from .incidents import stops
-from .models import Connection, ConnectionTest, Credential, Finding, FindingChange
+from .models import Connection, ConnectionTest, Credential, Finding
 from .notice_making import Draft, make_all
 from .notices import Kind
 from .services import PAUSE_BETWEEN_TESTS, Paused, TooSoon, request_test
@@ -28,7 +28,6 @@ ASKED, ACKNOWLEDGED = "asked to replace the key", "findings acknowledged"
 
 Rows = Sequence[Connection]
 Why = Callable[[Connection], str]  # each owner reads what was said for looking at theirs
-State = Finding.State
 
 
 def test(connections: Rows, *, by: Any, now: datetime) -> tuple[list[ConnectionTest], list[UUID]]:
@@ -36,10 +35,11 @@ def test(connections: Rows, *, by: Any, now: datetime) -> tuple[list[ConnectionT
     the pace of their exchanges lets them. Neither: paused, without a key, stopped by an
     incident, or tested just now."""
     begun = []
-    for connection in connections[:AT_ONCE]:
+    # Locked in one order, whatever order a list is in, and so by everybody else.
+    for connection in sorted(connections[:AT_ONCE], key=lambda row: row.pk):
         try:
             begun.append(request_test(connection, by=by, reason=ConnectionTest.Reason.STAFF))
-        except (TooSoon, Paused, Credential.DoesNotExist):
+        except (TooSoon, Paused, Credential.DoesNotExist, Connection.DoesNotExist):
             continue
     return begun, _make_due([each.pk for each in connections[AT_ONCE:]], now)
 
@@ -104,24 +104,12 @@ def acknowledge(connections: Rows, *, by: Any, why: Why, now: datetime) -> int:
     with transaction.atomic():
         wanting = Finding.objects.wanting_attention(now).filter(connection__in=ids)
         found = list(wanting.select_for_update(no_key=True, of=("self",)).order_by("pk"))
-        for start in range(0, len(found), BATCH):
-            _acknowledge(found[start : start + BATCH], by, now)
+        found, _refused = hygiene.say_of_many(found, Finding.State.ACKNOWLEDGED, by=by, now=now)
         theirs = {finding.connection_id for finding in found}
         said = [row for row in connections if row.pk in theirs]
         acted = AccessEvent.Kind.STAFF_ACTED
         _record(acted, said, by, lambda row: f"{ACKNOWLEDGED}: {why(row)}")
     return len(found)
-
-
-def _acknowledge(found: list[Finding], by: Any, now: datetime) -> None:
-    said = State.ACKNOWLEDGED
-    Finding.objects.filter(pk__in=[row.pk for row in found]).update(
-        state=said, state_since=now, snoozed_until=None
-    )
-    FindingChange.objects.bulk_create(
-        FindingChange(finding=row, at=now, by=by, state=said, severity=row.severity)
-        for row in found
-    )
 
 
 def _locked(connections: Rows, which: Q) -> list[Connection]:

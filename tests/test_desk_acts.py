@@ -336,6 +336,21 @@ class TestPageThatIsOld:
         assert row.paused_at is not None
         assert not events("resumed") and len(events("renamed")) == 1
 
+    def test_note_of_another_is_not_written_over_unseen(
+        self, desk: Client, connection: Connection, shown: dict[str, str]
+    ) -> None:
+        Connection.objects.update(notes="Called twice.\nNobody there.")
+        page = reverse("admin:connections_connection_change", args=[connection.pk])
+        answer = desk.post(page, {**shown, "notes": "Mine"})
+        text = answer.text
+        assert "Somebody else changed this" in text and "Called twice." in text
+        assert Connection.objects.get().notes == "Called twice.\nNobody there."
+        form = answer.context["adminform"].form
+        again = {**shown, "notes": "Mine", "initial-notes": form.data["initial-notes"]}
+        assert re.search(r">\s*Mine</textarea>", text)
+        assert desk.post(page, again).status_code == 302
+        assert Connection.objects.get().notes == "Mine"
+
     def test_name_that_the_owner_takes_in_that_moment_is_left_to_them(
         self,
         desk: Client,

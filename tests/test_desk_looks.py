@@ -76,6 +76,20 @@ class TestReason:
 
     @pytest.mark.parametrize("name", SOMEBODYS)
     @pytest.mark.parametrize("page", ["change", "history"])
+    def test_no_way_to_write_the_address_goes_round_it(
+        self, desk: Client, trader: User, name: str, page: str
+    ) -> None:
+        """The admin takes "_2B5" for "+5", which is 5, and "urn:uuid:…" for the identity."""
+        before, row, _after = re.split(r"([^/]+)(?=/change/)", pages(trader)[name])
+        for other in (f"_2B{row}", f"urn_3Auuid_3A{row}", f"_20{row}"):
+            answer = desk.get(f"{before}{other}/{page}/")
+            assert not answer.url.startswith(before) if answer.status_code == 302 else True
+            assert answer.status_code in {302, 404}
+            assert "trader@example.com" not in answer.text
+        assert not recorded()
+
+    @pytest.mark.parametrize("name", SOMEBODYS)
+    @pytest.mark.parametrize("page", ["change", "history"])
     def test_is_asked_before_the_first_look_and_leads_on(
         self, desk: Client, trader: User, name: str, page: str
     ) -> None:
@@ -382,6 +396,11 @@ class TestSchedules:
         assert "Scheduled tests" in text and "every 5 seconds" in text
         assert "every day at 04:10 UTC" in text
         assert "backend_cleanup" not in text and "connections.tasks" not in text
+
+    def test_unaltered_it_stays_the_settings(self, desk: Client, rows: dict[str, Any]) -> None:
+        self.change(desk, rows["tell"], enabled="on", seconds="20")
+        assert PeriodicTask.objects.get(name="tell").description != schedules.SET_BY_STAFF
+        assert not AccessEvent.objects.filter(kind="schedule_changed").exists()
 
     def test_an_old_page_puts_nothing_back(self, desk: Client, rows: dict[str, Any]) -> None:
         """Somebody else made it rarer while it was open."""

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
@@ -21,7 +22,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from connections import looks, lookup, marks
-from connections.desk import DeskAdmin
+from connections.desk import DeskAdmin, list_of
 from connections.events import AccessEvent, record
 
 from . import step_up, view_as, view_as_desk
@@ -150,8 +151,7 @@ class UserAdmin(DjangoUserAdmin, looks.LookedAtAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("connections"))
     def their_connections(self, user: User) -> SafeString:
-        lead = reverse("admin:connections_connection_changelist")
-        address = f"{lead}?owner__id__exact={user.pk}"
+        address = list_of("connections.Connection", owner__id__exact=user.pk)
         number = user.connections.count()
         return format_html('<a class="desk-link" href="{}">{}</a>', address, number)
 
@@ -193,11 +193,14 @@ class UserAdmin(DjangoUserAdmin, looks.LookedAtAdmin):  # type: ignore[type-arg]
         """Whoever was given the password can sign in, so keys wait a day, as after a reset."""
         if (row := self._looked_at(request, id)) and not looks.reason(request, row.pk):
             return looks.ask(request, row.pk)
-        response = super().user_change_password(request, id, form_url)
-        if request.method == "POST" and response.status_code == 302:
-            owner, why = User.objects.get(pk=id), looks.reason(request, id)
-            record(AccessEvent.Kind.PASSWORD_CHANGED, actor=request.user, owner=owner, why=why)
-            step_up.freeze_keys(owner)
+        with transaction.atomic():
+            response = super().user_change_password(request, id, form_url)
+            done = request.method == "POST" and response.status_code == 302
+            if done:
+                owner, why = User.objects.get(pk=row.pk), looks.reason(request, row.pk)
+                record(AccessEvent.Kind.PASSWORD_CHANGED, actor=request.user, owner=owner, why=why)
+                step_up.freeze_keys(owner)
+        if done:
             get_adapter(request).send_notification_mail("account/email/password_changed", owner)
         return response
 
@@ -207,6 +210,8 @@ class UserAdmin(DjangoUserAdmin, looks.LookedAtAdmin):  # type: ignore[type-arg]
         return [mine, *super().get_urls()]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if change and not form.changed_data:
+            return
         if change:  # that alone: its owner may be signing in, or changing their password
             obj.save(update_fields=[name for name in form.changed_data if name != "groups"])
         else:

@@ -138,6 +138,9 @@ class ScheduleAdmin(ReadOnlyAdmin):
         return str(task.total_run_count)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """What nobody altered stays as the settings say."""
+        if not form.changed_data:
+            return
         values = form.cleaned_data
         if "seconds" in values:
             pace = {"every": values["seconds"], "period": IntervalSchedule.SECONDS}
