@@ -20,7 +20,7 @@ from . import egress, looks, lookup, marks
 from .connection_filters import ProblemFilter
 from .delivery_words import words_for
 from .desk import FoundByConnection, ReadOnlyAdmin, SeenAdmin, SeenInline, ShownForm
-from .desk_filters import TestNeeds, TestResult
+from .desk_filters import RESULT_WORDS, TestNeeds, TestResult
 from .events import AccessEvent, record
 from .models import ConnectionTest, Exchange, Notice, NoticeDelivery
 from .pages import WORKING
@@ -165,7 +165,7 @@ class ConnectionTestAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             title = explain(test.problem, test.connection.exchange_id).title
             return marks.badge(title, "orange", test.problem)
         if not test.outcome:
-            return marks.badge(gettext("dropped"), "secondary")
+            return marks.badge(str(RESULT_WORDS["dropped"]), "secondary")
         color = "green" if test.outcome in WORKING else "red"
         return marks.badge(str(test.get_outcome_display()), color)
 

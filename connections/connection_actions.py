@@ -40,13 +40,16 @@ def said_why(request: HttpRequest) -> str:
 
 
 def chosen(
-    request: HttpRequest, queryset: QuerySet[Row], owner_of: Callable[[Row], int]
+    request: HttpRequest,
+    queryset: QuerySet[Row],
+    owner_of: Callable[[Row], int],
+    most: int = many.MOST,
 ) -> tuple[list[Row], str]:
     """The rows that an action is for, and a sentence where it cannot be done to them."""
-    rows = list(queryset[: many.MOST + 1])
-    if len(rows) > many.MOST:
+    rows = list(queryset[: most + 1])
+    if len(rows) > most:
         text = gettext("Nothing was done. Choose %(most)d at most; filters make them fewer.")
-        return rows, text % {"most": many.MOST}
+        return rows, text % {"most": most}
     known = said_why(request) or all(looks.reason(request, owner_of(row)) for row in rows)
     return rows, "" if known else no_reason()
 

@@ -25,7 +25,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 from . import connection_page, diagnostics, looks, marks, services, tasks
 from .connection_actions import ConnectionActions, WhyForm
 from .connection_filters import FILTERS
-from .desk import FoundByConnection, ReadOnlyAdmin, ShownForm
+from .desk import FoundByConnection, ReadOnlyAdmin, ShownForm, list_of
 from .forms import clean_name
 from .models import Connection, Credential, Finding
 from .presentation import line_marks, status_of
@@ -243,12 +243,12 @@ class ConnectionAdmin(ConnectionActions, looks.LookedAtAdmin, FoundByConnection,
 
     @admin.display(description=_("findings"))
     def finding_count(self, connection: Connection) -> str:
-        return marks.count(connection.findings_now, _list("finding", connection), "orange")  # type: ignore[attr-defined]
+        address = list_of("connections.Finding", connection__id__exact=connection.pk)
+        return marks.count(connection.findings_now, address, "orange")  # type: ignore[attr-defined]
 
     @admin.display(description=_("strategies"))
     def strategy_count(self, connection: Connection) -> str:
-        lead = reverse("admin:strategies_strategyconfig_changelist")
-        address = f"{lead}?connection__id__exact={connection.pk}"
+        address = list_of("strategies.StrategyConfig", connection__id__exact=connection.pk)
         return marks.count(connection.strategies_now, address, "blue")  # type: ignore[attr-defined]
 
     @admin.display(description=_("same key in another connection"))
@@ -271,11 +271,6 @@ def _number(rows: Any) -> Any:
 def _key(connection: Connection) -> Credential | None:
     keys: list[Credential] = connection.active  # type: ignore[attr-defined]
     return keys[0] if keys else None
-
-
-def _list(name: str, connection: Connection) -> str:
-    lead = reverse(f"admin:connections_{name}_changelist")
-    return f"{lead}?connection__id__exact={connection.pk}"
 
 
 def _offered(connection: Connection, actions: dict[str, Any]) -> list[tuple[str, str]]:

@@ -10,25 +10,22 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.urls import reverse
-from django.utils.http import urlencode
 from django.utils.translation import gettext
 
 from . import marks, pages
+from .desk import list_of
 from .events import AccessEvent
 from .models import Connection, FindingChange
 from .rules import RULES
 
 SHOWN = 30
-Kind = AccessEvent.Kind
-LOOKS = {Kind.STAFF_LOOK, Kind.STAFF_ACTED, Kind.EXPORTED}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the timeline. `kind` is test, finding, look or use."""
+    """One line of the timeline."""
 
     at: datetime
-    kind: str
     what: str
     who: str = ""
     detail: str = ""
@@ -50,9 +47,7 @@ def _tests(connection: Connection) -> Iterator[Entry]:
         link = reverse("admin:connections_connectiontest_change", args=[test.pk])
         who = _who(test.requested_by, connection)
         what = gettext("Test: %(result)s") % {"result": line.status.word}
-        yield Entry(
-            test.queued_at, "test", what, who, test.get_reason_display(), line.status.color, link
-        )
+        yield Entry(test.queued_at, what, who, test.get_reason_display(), line.status.color, link)
 
 
 def _findings(connection: Connection) -> Iterator[Entry]:
@@ -63,15 +58,14 @@ def _findings(connection: Connection) -> Iterator[Entry]:
         what = gettext("Finding: %(title)s") % {"title": title}
         link = reverse("admin:connections_finding_change", args=[change.finding_id])
         detail = " · ".join(filter(None, (change.get_state_display(), change.why)))
-        yield Entry(change.at, "finding", what, _who(change.by, connection), detail, "orange", link)
+        yield Entry(change.at, what, _who(change.by, connection), detail, "orange", link)
 
 
 def _events(connection: Connection) -> Iterator[Entry]:
     events = AccessEvent.objects.filter(connection=connection).select_related("actor")
     for each in events.order_by("-at", "-pk")[:SHOWN]:
-        kind = "look" if each.kind in LOOKS else "use"
         who = _who(each.actor, connection)
-        yield Entry(each.at, kind, str(each.get_kind_display()), who, each.why, "secondary")
+        yield Entry(each.at, str(each.get_kind_display()), who, each.why, "secondary")
 
 
 def _who(person: AbstractBaseUser | None, connection: Connection) -> str:
@@ -82,10 +76,9 @@ def _who(person: AbstractBaseUser | None, connection: Connection) -> str:
 
 def rest(connection: Connection) -> dict[str, str]:
     """Where the whole of each log is."""
-    of_this = urlencode({"connection__id__exact": str(connection.pk)})
-    lists = {name: f"admin:connections_{name}_changelist" for name in ("connectiontest", "finding")}
-    lists["accessevent"] = "admin:connections_accessevent_changelist"
-    return {name: f"{reverse(url)}?{of_this}" for name, url in lists.items()}
+    of_this = {"connection__id__exact": connection.pk}
+    lists = ("ConnectionTest", "Finding", "AccessEvent")
+    return {name.lower(): list_of(f"connections.{name}", **of_this) for name in lists}
 
 
 def context(connection: Connection, user: Any) -> dict[str, Any]:

@@ -116,10 +116,6 @@ class Hour:
     unanswered: int = 0
     dropped: int = 0
 
-    @property
-    def tests(self) -> int:
-        return self.good + self.bad + self.unanswered + self.dropped
-
 
 @dataclass(frozen=True, slots=True)
 class Tests:

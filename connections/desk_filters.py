@@ -31,7 +31,7 @@ class FindingNeeds(Needs):
 
 class ConnectionNeeds(Needs):
     choices_here = (
-        ("newly_failing", _("failing since the last 24 hours")),
+        ("newly_failing", _("began to fail in the last 24 hours")),
         ("expiring", _("key expires within 14 days")),
         ("overdue", _("its test is overdue")),
     )

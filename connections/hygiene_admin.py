@@ -105,7 +105,7 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     def named(self, finding: Finding) -> SafeString:
         return marks.two(finding.connection.name, finding.connection.exchange.name)
 
-    @admin.display(description=_("so since"))
+    @admin.display(description=_("since"))
     def since(self, finding: Finding) -> SafeString:
         seen = format_html(gettext("first seen {}"), marks.ago(finding.first_seen_at))
         is_new = finding.state_since <= finding.first_seen_at
@@ -155,7 +155,7 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
     @admin.action(description=_("Suppress, with a reason"), permissions=["suppress"])
     def suppress(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
         """Always with a reason of its own: that finding is never shown as open again."""
-        why = request.POST.get("why", "").strip()
+        why = said_why(request)
         if not why:
             text = gettext("Nothing was suppressed. Say why, in the field beside the action.")
             self.message_user(request, text, messages.ERROR)

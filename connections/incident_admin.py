@@ -71,19 +71,19 @@ class IncidentAdmin(SeenAdmin):
         return super().has_view_permission(request, obj) or self.has_add_permission(request)
 
     def get_urls(self) -> list[Any]:
-        acts: dict[str, Act] = {
-            "confirm": incident_asking.confirm,
-            "withdraw": incident_asking.withdraw,
-            "ask_to_lift": incident_asking.ask_to_lift,
-            "lift": incident_asking.lift,
+        acts: dict[str, tuple[Act, Any]] = {
+            "confirm": (incident_asking.confirm, _("Confirm and begin")),
+            "withdraw": (incident_asking.withdraw, _("Withdraw")),
+            "ask_to_lift": (incident_asking.ask_to_lift, _("Ask to allow use again")),
+            "lift": (incident_asking.lift, _("Confirm: allow use again")),
         }
         mine = [
             path(
                 f"<path:object_id>/{name.replace('_', '-')}/",
-                self.admin_site.admin_view(require_POST(self._door(act))),
+                self.admin_site.admin_view(require_POST(self._door(act, verb))),
                 name=f"connections_incident_{name}",
             )
-            for name, act in acts.items()
+            for name, (act, verb) in acts.items()
         ]
         return [*mine, *super().get_urls()]
 
@@ -152,7 +152,7 @@ class IncidentAdmin(SeenAdmin):
             asked_to_lift=request.user.pk == incident.lift_asked_by_id,
         )
 
-    def _door(self, act: Act) -> Callable[..., HttpResponse]:
+    def _door(self, act: Act, verb: Any) -> Callable[..., HttpResponse]:
         def door(request: HttpRequest, object_id: str) -> HttpResponse:
             if not self.has_add_permission(request):
                 raise PermissionDenied
@@ -160,6 +160,7 @@ class IncidentAdmin(SeenAdmin):
             self._do(request, act, incident, now)
             return redirect(incident)
 
+        door.desk, door.verb = self, verb  # type: ignore[attr-defined]
         return door
 
     def _do(self, request: HttpRequest, act: Act, incident: Incident, now: datetime) -> None:

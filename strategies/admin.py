@@ -15,7 +15,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from connections import looks, marks
-from connections.connection_actions import WhyForm, said_why
+from connections.connection_actions import WhyForm, chosen, no_reason, said_why
 from connections.desk import Choice, FoundByConnection, SeenAdmin, SeenInline
 
 from . import limits, pair_lists, safety, services
@@ -187,15 +187,11 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             self._answer(request, on, [text % {"n": len(on)}])
 
     def _chosen(self, request: HttpRequest, queryset: Rows, most: int) -> list[StrategyConfig]:
-        rows = list(queryset.select_related("owner", "connection")[: most + 1])
-        said = ""
-        if len(rows) > most:
-            said = gettext("Nothing was done. Choose %(most)d at most.") % {"most": most}
-        elif not said_why(request) and not all(looks.reason(request, row.owner_id) for row in rows):
-            said = gettext("Nothing was done. Say why, in the field beside the action.")
-        if said:
-            self.message_user(request, said, messages.WARNING)
-        return [] if said else rows
+        theirs = queryset.select_related("owner", "connection")
+        rows, missing = chosen(request, theirs, lambda row: row.owner_id, most)
+        if missing:
+            self.message_user(request, missing, messages.WARNING)
+        return [] if missing else rows
 
     def _note(self, request: HttpRequest, what: str, done: list[StrategyConfig]) -> None:
         """For each connection, and each strategy without one."""
@@ -255,8 +251,7 @@ class PairListAdmin(SeenAdmin):
         """Once, when the exchange itself says that it trades so few: strategies on the pairs that
         go are suspended."""
         if not (why := said_why(request)):
-            said = gettext("Nothing was done. Say why, in the field beside the action.")
-            self.message_user(request, said, messages.WARNING)
+            self.message_user(request, no_reason(), messages.WARNING)
             return
         done = pair_lists.believe_shorter(queryset, by=request.user, why=why)
         text = ngettext(

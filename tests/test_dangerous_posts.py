@@ -11,12 +11,12 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import PeriodicTask
 
 from backfuture.accounts.models import User
-from connections.models import Connection, ConnectionTest, Exchange
+from connections.models import Connection, ConnectionTest, Exchange, Incident
 from tests import making
 
-pytestmark = pytest.mark.usefixtures("roles_are_there")
 PASSWORD = "a long enough password"
 NEW_PASSWORD = "seven crimson otters juggle"
 App = Callable[[float], str]
@@ -84,7 +84,35 @@ class TestWhatItNames:
         assert self.asked(late, action="pause", _selected_action=one) == "Pause: 1 connection"
         assert self.asked(late, action="pause", _selected_action=three) == "Pause: 3 connections"
         everything = {"action": "pause", "_selected_action": one, "select_across": "1"}
-        assert self.asked(late, **everything) == "Pause: all that the list shows"
+        assert self.asked(late, **everything) == "Pause: everything that matches, on all pages"
+
+    def test_a_row_in_the_words_of_the_desk_and_the_way_back_to_its_page(
+        self, late: Client, connection: Connection, db: None
+    ) -> None:
+        making.schedules()
+        row = PeriodicTask.objects.get(name="tell")
+        path = reverse("admin:django_celery_beat_periodictask_change", args=[row.pk])
+        text = late.post(path, {"seconds": "30"}).text
+        assert "Schedule: Notices: making</strong>" in text and f'href="{path}"' in text
+
+    def test_an_act_of_a_page_leads_back_to_it(self, late: Client, connection: Connection) -> None:
+        path = reverse("admin:connections_connection_changelist")
+        sent = {"action": "pause", "_selected_action": [connection.pk], "from_page": "1"}
+        page = reverse("admin:connections_connection_change", args=[connection.pk])
+        assert f'<a class="btn" href="{page}">' in late.post(path, sent).text
+
+    def test_the_steps_of_an_incident(self, late: Client) -> None:
+        incident = Incident.objects.create(scope="all", reason="x")
+        for act, verb in (("confirm", "Confirm and begin"), ("withdraw", "Withdraw")):
+            path = reverse(f"admin:connections_incident_{act}", args=[incident.pk])
+            text = late.post(path).text
+            assert f"<strong>{verb} · Incident: " in text
+            page = reverse("admin:connections_incident_change", args=[incident.pk])
+            assert f'<a class="btn" href="{page}">' in text
+
+    def test_the_look_at_a_users_pages(self, late: Client, trader: User) -> None:
+        text = late.post(reverse("admin:accounts_user_view_as", args=[trader.pk])).text
+        assert "<strong>See the site as this user</strong>" in text
 
     @pytest.mark.parametrize("action", ["nonsense", "", ["pause", "test_again"]])
     def test_nothing_where_it_is_not_clear(self, late: Client, action: str | list[str]) -> None:

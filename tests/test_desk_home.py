@@ -349,8 +349,10 @@ class TestQueue:
         waits(keyed(trader, paused_at=timezone.now()), 500)
         found = card(desk, "Tests that wait")
         assert (found.number, found.tone) == ("2", tone)
-        assert re.fullmatch(rf"The oldest for {seconds // 10}\d s\. 1 is running\.", found.said)
+        assert re.fullmatch(rf"The oldest for {seconds // 10}\d s\.", found.said)
         assert behind(desk, found.link) == 2
+        running = card(desk, "Tests that run")
+        assert (running.number, behind(desk, running.link)) == ("1", 1)
 
     def test_ages_are_told_in_their_largest_unit(self, desk: Client, trader: User) -> None:
         connection = keyed(trader)
@@ -443,7 +445,7 @@ class TestCharts:
         )
         text = words(desk)
         assert 'aria-label="1235 tests; the table below says the same"' in text
-        assert "1,234</td>" in text
+        assert "1,234</a></td>" in text
         assert "<script>" not in text
 
     @pytest.mark.parametrize(("minutes", "old"), [(14, False), (16, True)])
@@ -556,7 +558,7 @@ class TestSchedules:
 
     def test_without_a_clock_all_of_them_are_late(self, desk: Client) -> None:
         assert all(each.late for each in shown(desk).schedules or ())
-        assert "is the beat process running?" in words(desk)
+        assert "It has never started." in words(desk)
 
     def test_a_new_one_waits_for_its_time(self, clock: None) -> None:
         PeriodicTask.objects.update(last_run_at=None)
@@ -582,7 +584,7 @@ class TestWhoSeesWhat:
                 {"failing"},
             ),
             ("view_strategyconfig", {"Strategies suspended"}, set()),
-            ("view_connectiontest", {"Tests that wait"}, {"charts"}),
+            ("view_connectiontest", {"Tests that wait", "Tests that run"}, {"charts"}),
             ("view_periodictask", set(), {"schedules"}),
             ("view_incident", {"Incidents"}, set()),
             ("view_exchange", set(), set()),

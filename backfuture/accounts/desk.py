@@ -13,17 +13,18 @@ from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
+
+from connections.desk import DeskAdmin
 
 from . import desk_pages, desk_search, step_up
 
@@ -143,28 +144,48 @@ def _ask(
     ]
     if any("password" in name for name, _value in sent):  # a secret is not carried: type it again
         return redirect(step_up.address(request, back_to=request.get_full_path()))
-    desk = getattr(view, "__self__", None)  # admin's own views are methods of the model's
+    # Admin's own views are methods of the model's; ours say what they do and whose they are.
+    desk = getattr(view, "desk", getattr(view, "__self__", None))
+    known = isinstance(desk, DeskAdmin)
     context = {
         "confirmation": confirmation,
         "sent": sent,
-        "act": _act(request, desk) if isinstance(desk, ModelAdmin) else "",
-        "back": request.get_full_path() if isinstance(desk, ModelAdmin) else "",
+        "verb": getattr(view, "verb", ""),
+        "act": _act(request, desk) if known else "",
+        "back": _back(request, desk) if known else request.get_full_path(),
     }
     return render(request, "accounts/confirm_action.html", context)
 
 
 def _act(request: HttpRequest, desk: Any) -> str:
     """What was asked for, as it stood on the button; no more of the rows than their number."""
-    if row := request.resolver_match and request.resolver_match.kwargs.get("object_id"):
+    if row := _row(request):
         found = desk.get_object(request, unquote(row))
         known = found is not None and desk.has_view_permission(request, found)
-        return f"{desk.opts.verbose_name}: {found}" if known else ""
+        return f"{desk.opts.verbose_name}: {desk.title_of(found)}" if known else ""
     asked = _actions(request)
     title = dict(desk.get_action_choices(request)).get(next(iter(asked), ""))
     if len(asked) != 1 or not title:
         return ""
     number = len(request.POST.getlist(ACTION_CHECKBOX_NAME))
     if request.POST.get("select_across") == "1":
-        return _("%(act)s: all that the list shows") % {"act": title}
+        return _("%(act)s: everything that matches, on all pages") % {"act": title}
     what = desk.opts.verbose_name if number == 1 else desk.opts.verbose_name_plural
     return f"{title}: {number} {what}"
+
+
+def _back(request: HttpRequest, desk: Any) -> str:
+    """The page that it was asked from, where nothing is done."""
+    row, chosen = _row(request), request.POST.getlist(ACTION_CHECKBOX_NAME)
+    if "from_page" in request.POST and len(chosen) == 1:
+        row = quote(chosen[0])
+    if not row:
+        return request.get_full_path()
+    name = f"admin:{desk.opts.app_label}_{desk.opts.model_name}_change"
+    return f"{reverse(name, args=[row])}?{request.GET.urlencode()}".rstrip("?")
+
+
+def _row(request: HttpRequest) -> str:
+    """As it stands in the address, or ""."""
+    found = request.resolver_match
+    return str(found.kwargs.get("object_id", "")) if found else ""

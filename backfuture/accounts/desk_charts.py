@@ -38,11 +38,16 @@ class Bar:
     x: float
     parts: tuple[Part, ...]
     counts: tuple[int, ...]  # as in RESULT_WORDS
+    links: tuple[str, ...]  # of the same
     link: str
 
     @property
     def tests(self) -> int:
         return sum(self.counts)
+
+    @property
+    def cells(self) -> list[tuple[int, str]]:
+        return list(zip(self.counts, self.links, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ def _chart(title: str, hours: Iterable[Hour], spans: list[Span], link: Link) -> 
             round(LEFT + number * place + place * GAP / 2, 1),
             _parts(counts, most),
             counts,
+            tuple(link(span.start, span.end, result) for result in RESULT_WORDS),
             link(span.start, span.end, ""),
         )
         for number, (span, counts) in enumerate(zip(spans, sums, strict=True))

@@ -7,25 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
-from urllib.parse import urlencode
 
-from django.apps import apps
-from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from connections import desk_figures as figures
 from connections import exchanges
+from connections.desk import list_of
 from connections.finding_words import words_for
 from connections.large_tables import count, in_words
-from connections.models import Connection, Finding, Incident, Thresholds
+from connections.models import Connection, Finding, Incident, Outage, Thresholds
 from connections.presentation import explain
 from strategies.models import StrategyConfig
 
 from . import desk_charts
+from .desk_menu import may_see
 from .desk_schedules import Schedule, schedules
 
 CONNECTIONS, TESTS, FINDINGS, OUTAGES, STRATEGIES, SCHEDULES, INCIDENTS = (
@@ -120,19 +118,24 @@ def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
 
 def home(request: HttpRequest, now: datetime) -> Home:
     made = Home()
-    if _may_see(request, INCIDENTS):
+    if may_see(request, INCIDENTS):
         made.cards += _incident_card(now)
-    if _may_see(request, FINDINGS):
+    if may_see(request, FINDINGS):
         _add_findings(made, now)
-    if _may_see(request, CONNECTIONS):
-        _add_connections(made, now, links=_may_see(request, OUTAGES))
-    if _may_see(request, STRATEGIES):
+    outages, listed = list[Outage](), may_see(request, OUTAGES)
+    if listed or may_see(request, CONNECTIONS):
+        outages = figures.open_outages()
+        made.outages = [OutageRow(row.exchange.name, row.began_at) for row in outages]
+        made.outages_link = list_of(OUTAGES, ended_at__isempty=1) if listed else ""
+    if may_see(request, CONNECTIONS):
+        _add_connections(made, now, outages)
+    if may_see(request, STRATEGIES):
         made.cards.append(_suspended_card(now))
-    if _may_see(request, TESTS):
+    if may_see(request, TESTS):
         _add_tests(made, now)
-    if _may_see(request, SCHEDULES):
+    if may_see(request, SCHEDULES):
         made.schedules = schedules(now)
-        made.schedules_link = _list(SCHEDULES)
+        made.schedules_link = list_of(SCHEDULES)
     return made
 
 
@@ -143,12 +146,12 @@ def _incident_card(now: datetime) -> list[Card]:
     """There while there is one: nearly always there is none."""
     number = count(figures.unsettled(Incident.objects.all(), now))
     said = _("One waits for a second person, is under way, or stops the use of keys.")
-    link = _list(INCIDENTS, needs="unsettled")
+    link = list_of(INCIDENTS, needs="unsettled")
     return [_card(_("Incidents"), number, said, link, "bad")] if number else []
 
 
 def _add_findings(made: Home, now: datetime) -> None:
-    made.findings_link = _list(FINDINGS, needs="critical")
+    made.findings_link = list_of(FINDINGS, needs="critical")
     made.findings = [_finding(row) for row in figures.worst_findings(now)]
     made.cards.append(
         _card(
@@ -171,15 +174,12 @@ def _finding(row: Finding) -> FindingRow:
     )
 
 
-def _add_connections(made: Home, now: datetime, *, links: bool) -> None:
-    outages = figures.open_outages()
+def _add_connections(made: Home, now: datetime, outages: list[Outage]) -> None:
     rows = figures.failing(now, outages)
     own = [row for row in rows if not row.is_the_exchange]
     made.failing = [_failing(row) for row in [*own[:ROWS], *rows[len(own) :]]]
     made.more_failing = sum(row.count for row in own[ROWS:])
-    made.failing_link = _list(CONNECTIONS, needs="newly_failing")
-    made.outages = [OutageRow(row.exchange.name, row.began_at) for row in outages]
-    made.outages_link = _list(OUTAGES, ended_at__isempty=1) if links else ""
+    made.failing_link = list_of(CONNECTIONS, needs="newly_failing")
     made.cards += [_failing_card(rows), *_connection_cards(now)]
 
 
@@ -188,7 +188,7 @@ def _failing(row: figures.Failing) -> FailingRow:
         exchanges.name_of(row.exchange),
         explain(row.problem, row.exchange).title,
         in_words(row.count),
-        _list(
+        list_of(
             CONNECTIONS,
             needs="newly_failing",
             exchange__code__exact=row.exchange,
@@ -204,7 +204,7 @@ def _failing_card(rows: list[figures.Failing]) -> Card:
     said = _("In the last 24 hours.")
     if theirs:
         said = _("In the last 24 hours; of %(n)s it is the exchange.") % {"n": in_words(theirs)}
-    link = _list(CONNECTIONS, needs="newly_failing")
+    link = list_of(CONNECTIONS, needs="newly_failing")
     tone: Tone = "warning" if every > theirs else "calm"
     return Card(_("Newly failing"), in_words(every), said, link, tone)
 
@@ -215,18 +215,19 @@ def _connection_cards(now: datetime) -> Iterator[Card]:
         ("overdue", _("Overdue tests"), _("Due for more than 15 minutes.")),
     ):
         number = count(figures.NEEDS[need](Connection.objects.all(), now))
-        yield _card(title, number, said, _list(CONNECTIONS, needs=need), "warning")
+        yield _card(title, number, said, list_of(CONNECTIONS, needs=need), "warning")
 
 
 def _suspended_card(now: datetime) -> Card:
     since = now - figures.DAY
     number = count(StrategyConfig.objects.filter(suspended_at__gt=since))
-    link = _list(STRATEGIES, suspended_at__gt=since.isoformat())
+    link = list_of(STRATEGIES, suspended_at__gt=since.isoformat())
     return _card(_("Strategies suspended"), number, _("In the last 24 hours."), link, "warning")
 
 
 def _add_tests(made: Home, now: datetime) -> None:
-    made.cards.append(_queue_card(figures.queue(now), now))
+    queue = figures.queue(now)
+    made.cards += [_queue_card(queue, now), _running_card(queue)]
     counted = figures.tests(now)
     made.counted_at = counted.counted_at
     made.counts_are_old = counted.counted_at is None or now - counted.counted_at > OLD_COUNT
@@ -245,17 +246,22 @@ def _add_tests(made: Home, now: datetime) -> None:
 
 def _ended(start: datetime, end: datetime, result: str) -> str:
     span = {"finished_at__gte": start.isoformat(), "finished_at__lt": end.isoformat()}
-    return _list(TESTS, **span, **({"result": result} if result else {}))
+    return list_of(TESTS, **span, **({"result": result} if result else {}))
 
 
 def _queue_card(queue: figures.Queue, now: datetime) -> Card:
-    said = ngettext("%(n)d is running.", "%(n)d are running.", queue.running) % {"n": queue.running}
+    said = _("None waits.")
     if queue.oldest:
         age = max(0, int((now - queue.oldest).total_seconds()))
-        said = _("The oldest for %(age)s. %(running)s") % {"age": _span(age), "running": said}
+        said = _("The oldest for %(age)s.") % {"age": _span(age)}
     tone: Tone = "bad" if queue.is_slow(now) else "calm"
-    number = in_words(queue.waiting)
-    return Card(_("Tests that wait"), number, said, _list(TESTS, needs="waiting"), tone)
+    link = list_of(TESTS, needs="waiting")
+    return Card(_("Tests that wait"), in_words(queue.waiting), said, link, tone)
+
+
+def _running_card(queue: figures.Queue) -> Card:
+    link = list_of(TESTS, status__exact="running")
+    return Card(_("Tests that run"), in_words(queue.running), _("At this moment."), link)
 
 
 # --- words and links -------------------------------------------------------------------------
@@ -271,13 +277,3 @@ def _span(seconds: int) -> str:
     if seconds < 7200:
         return _("%(n)d min") % {"n": seconds // 60}
     return _("%(n)d h") % {"n": seconds // 3600}
-
-
-def _list(label: str, **filters: Any) -> str:
-    address = reverse(f"admin:{label.lower().replace('.', '_')}_changelist")
-    return f"{address}?{urlencode(filters)}" if filters else address
-
-
-def _may_see(request: HttpRequest, label: str) -> bool:
-    """As the list itself decides it."""
-    return admin.site._registry[apps.get_model(label)].has_view_permission(request)

@@ -50,7 +50,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 def lists(request: HttpRequest) -> list[dict[str, Any]]:
     groups = []
     for title, entries in GROUPS:
-        items = [_item(*each) for each in entries if _may_see(request, each[2])]
+        items = [_item(*each) for each in entries if may_see(request, each[2])]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
     return groups
@@ -71,7 +71,7 @@ def saved_views(request: HttpRequest) -> list[dict[str, Any]]:
     return [{"title": _("Saved views"), "separator": True, "items": items}] if items else []
 
 
-def _may_see(request: HttpRequest, label: str) -> bool:
+def may_see(request: HttpRequest, label: str) -> bool:
     """As the list itself decides it."""
     shown = admin.site._registry.get(apps.get_model(label))
     return shown is not None and shown.has_view_permission(request)

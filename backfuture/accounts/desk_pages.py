@@ -18,15 +18,14 @@ from connections import looks
 from .models import SavedView, User
 
 MOST_VIEWS = 30
-# Whoever may see none of these has nobody to give a reason for.
-SOMEBODYS: tuple[str, ...] = ("connections.Connection", "connections.Finding")
-SOMEBODYS += ("connections.ConnectionTest", "connections.Notice")
-SOMEBODYS += ("accounts.User", "strategies.StrategyConfig", "connections.AccessEvent")
 
 
 def reason(request: HttpRequest, owner_id: int) -> HttpResponse:
     """Asks why this person's data is looked at, then goes on to where one wanted."""
-    if not any(request.user.has_perm(_view(label)) for label in SOMEBODYS):
+    if not any(
+        isinstance(shown, looks.LookedAtAdmin) and shown.has_view_permission(request)
+        for shown in admin.site._registry.values()
+    ):  # who may see nobody's has nobody to give a reason for
         raise PermissionDenied
     owner = get_object_or_404(User, pk=owner_id)
     form = looks.ReasonForm(request.POST or None)
@@ -36,11 +35,6 @@ def reason(request: HttpRequest, owner_id: int) -> HttpResponse:
         return redirect(wanted)
     context = {"title": _("Why do you look?"), "owner": owner, "form": form}
     return render(request, "desk/reason.html", {**admin.site.each_context(request), **context})
-
-
-def _view(label: str) -> str:
-    app, model = label.lower().split(".")
-    return f"{app}.view_{model}"
 
 
 def _safe(request: HttpRequest, wanted: str) -> str:

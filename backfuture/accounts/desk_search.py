@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django.contrib import admin
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -21,7 +20,6 @@ from connections import lookup
 from connections.models import Connection, Exchange
 
 from . import desk_menu
-from .models import User
 
 SHOWN = 20  # of each kind
 LONGEST = 200
@@ -62,7 +60,7 @@ def _lists(request: HttpRequest, word: str) -> list[Any]:
 
 
 def _users(request: HttpRequest, word: str) -> list[Any]:
-    if not _may_see(request, User):
+    if not desk_menu.may_see(request, "accounts.User"):
         return []
     return [
         SearchResult(each.email, _("user"), _change("accounts_user", each.pk), "person")
@@ -71,7 +69,7 @@ def _users(request: HttpRequest, word: str) -> list[Any]:
 
 
 def _exchanges(request: HttpRequest, word: str) -> list[Any]:
-    if not _may_see(request, Exchange):
+    if not desk_menu.may_see(request, "connections.Exchange"):
         return []
     small = word.lower()
     return [
@@ -87,7 +85,7 @@ def _exchanges(request: HttpRequest, word: str) -> list[Any]:
 
 
 def _connections(request: HttpRequest, word: str) -> list[Any]:
-    if not _may_see(request, Connection):
+    if not desk_menu.may_see(request, "connections.Connection"):
         return []
     found = Connection.objects.filter(pk__in=lookup.connections(word))
     rows = found.select_related("owner", "exchange").order_by("-created_at")[:SHOWN]
@@ -100,10 +98,6 @@ def _connections(request: HttpRequest, word: str) -> list[Any]:
         )
         for each in rows
     ]
-
-
-def _may_see(request: HttpRequest, model: Any) -> bool:
-    return admin.site._registry[model].has_view_permission(request)
 
 
 def _change(name: str, pk: Any) -> str:

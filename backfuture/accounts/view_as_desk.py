@@ -48,3 +48,6 @@ def page(request: HttpRequest, object_id: str) -> HttpResponse:
         "form": form,
     }
     return TemplateResponse(request, "admin/accounts/user/view_as.html", context)
+
+
+page.verb = _("See the site as this user")  # type: ignore[attr-defined]
