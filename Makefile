@@ -5,6 +5,11 @@ BIND ?= 127.0.0.1:8000
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq --no-compile --require-hashes
+# uv installs ten times as fast. Where it cannot (no build for this machine, an index that pip alone
+# knows), pip does.
+UV := $(VENV)/uv.txt
+INSTALL = sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt >$(UV) && $(PIP) -r $(UV) && \
+	$(PY) -m uv pip install --quiet --python $(PY) --require-hashes $(1) || $(PIP) $(1)
 MANAGE := $(PY) manage.py
 COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make requirements"
@@ -134,9 +139,9 @@ venv:
 packages: venv
 	@cmp -s requirements.txt $(VENV)/requirements.txt || { \
 		echo "Installing requirements.txt ..."; \
-		$(PIP) -r requirements.txt && cp requirements.txt $(VENV)/; }
+		{ $(call INSTALL,-r requirements.txt); } && cp requirements.txt $(VENV)/; }
 
 dev-packages: venv
 	@cmp -s requirements-dev.txt $(VENV)/requirements-dev.txt || { \
 		echo "Installing requirements-dev.txt ..."; \
-		$(PIP) -r requirements-dev.txt && cp requirements.txt requirements-dev.txt $(VENV)/; }
+		{ $(call INSTALL,-r requirements-dev.txt); } && cp requirements.txt requirements-dev.txt $(VENV)/; }
