@@ -351,8 +351,7 @@ class TestQueue:
         assert (found.number, found.tone) == ("2", tone)
         assert re.fullmatch(rf"The oldest for {seconds // 10}\d s\.", found.said)
         assert behind(desk, found.link) == 2
-        running = card(desk, "Tests that run")
-        assert (running.number, behind(desk, running.link)) == ("1", 1)
+        assert found.beside == "1 is running." and behind(desk, found.beside_link) == 1
 
     def test_ages_are_told_in_their_largest_unit(self, desk: Client, trader: User) -> None:
         connection = keyed(trader)
@@ -584,7 +583,7 @@ class TestWhoSeesWhat:
                 {"failing"},
             ),
             ("view_strategyconfig", {"Strategies suspended"}, set()),
-            ("view_connectiontest", {"Tests that wait", "Tests that run"}, {"charts"}),
+            ("view_connectiontest", {"Tests that wait"}, {"charts"}),
             ("view_periodictask", set(), {"schedules"}),
             ("view_incident", {"Incidents"}, set()),
             ("view_exchange", set(), set()),

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from connections import desk_figures as figures
 from connections import exchanges
@@ -43,13 +44,16 @@ Tone = Literal["bad", "warning", "calm"]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """`number` is ready to print; `needs` says whether anybody has to do something."""
+    """`number` is ready to print; `needs` says whether anybody has to do something. Beside it may
+    stand something else, with a list of its own."""
 
     title: str
     number: str
     said: str
     link: str
     tone: Tone = "calm"
+    beside: str = ""
+    beside_link: str = ""
 
     @property
     def needs(self) -> bool:
@@ -226,8 +230,7 @@ def _suspended_card(now: datetime) -> Card:
 
 
 def _add_tests(made: Home, now: datetime) -> None:
-    queue = figures.queue(now)
-    made.cards += [_queue_card(queue, now), _running_card(queue)]
+    made.cards.append(_queue_card(figures.queue(now), now))
     counted = figures.tests(now)
     made.counted_at = counted.counted_at
     made.counts_are_old = counted.counted_at is None or now - counted.counted_at > OLD_COUNT
@@ -256,12 +259,16 @@ def _queue_card(queue: figures.Queue, now: datetime) -> Card:
         said = _("The oldest for %(age)s.") % {"age": _span(age)}
     tone: Tone = "bad" if queue.is_slow(now) else "calm"
     link = list_of(TESTS, needs="waiting")
-    return Card(_("Tests that wait"), in_words(queue.waiting), said, link, tone)
-
-
-def _running_card(queue: figures.Queue) -> Card:
-    link = list_of(TESTS, status__exact="running")
-    return Card(_("Tests that run"), in_words(queue.running), _("At this moment."), link)
+    running = ngettext("%(n)d is running.", "%(n)d are running.", queue.running)
+    return Card(
+        _("Tests that wait"),
+        in_words(queue.waiting),
+        said,
+        link,
+        tone,
+        running % {"n": queue.running},
+        list_of(TESTS, status__exact="running"),
+    )
 
 
 # --- words and links -------------------------------------------------------------------------
