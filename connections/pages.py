@@ -190,7 +190,7 @@ def panel(connection: Connection, test: ConnectionTest | None) -> Panel:
         polling=bool(test and test.is_open),
         waiting_long=_waits_long(test),
         again_in=services.seconds_to_wait(connection),
-        retry_at=connection.next_test_at,
+        retry_at=None if connection.exchange.paused else connection.next_test_at,
         new_key=bool(test and test.credential.state == Credential.State.PENDING),
     )
 

@@ -206,9 +206,17 @@ def _ask_for_test(request: HttpRequest, connection: Connection) -> None:
     except services.Stopped:
         messages.info(request, incident_words.stopped())
     except services.Paused:
-        messages.info(request, _("This is paused, so its key is not used. Resume it first."))
+        messages.info(request, _paused(connection))
     except Credential.DoesNotExist:
         messages.info(request, _("There is no key to test. Replace the key first."))
+
+
+def _paused(connection: Connection) -> str:
+    """Only its own pause is its owner's to end."""
+    if connection.paused_at:
+        return _("This is paused, so its key is not used. Resume it first.")
+    text = _("Support has paused %(exchange)s, so no key is tested on it until that ends.")
+    return text % {"exchange": connection.exchange.name}
 
 
 def _key(connection: Connection, state: Credential.State) -> Credential | None:

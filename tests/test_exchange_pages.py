@@ -77,7 +77,7 @@ def test_notice_pause_and_outages_are_shown(browser: Client, mexc: Exchange) -> 
     Outage.objects.create(exchange=mexc, began_at=past, ended_at=past + timedelta(minutes=40))
     text = line(browser)
     assert "Maintenance &lt;soon&gt;" in text
-    assert "Support has paused it" in text
+    assert "Support has paused MEXC: no key is tested on it" in text
     assert f"does not answer most of its connections since {began:%-d %b %Y, %H:%M} UTC" in text
     assert f"{past:%-d %b %Y, %H:%M}" in text
     assert "40 minutes" in text

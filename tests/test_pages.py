@@ -184,6 +184,30 @@ class TestTesting:
         text = page(browser.get(url(connection)))
         assert f">Next test: {date_format(at, shown)} UTC.<" in re.sub("</svg>", ">", text)
 
+    def test_of_an_exchange_that_support_paused_none_is_offered_or_promised(
+        self, browser, connection, mexc
+    ):
+        making.finish(connection, making.report("failed", problem="invalid_key"))
+        making.age(connection, minutes=1)
+        text = page(browser.get(url(connection)))
+        assert 'id="test-again"' in text and "Next test:" in text
+        mexc.paused = True
+        mexc.save()
+        text = page(browser.get(url(connection)))
+        assert "Support has paused MEXC: no key is tested on it" in text
+        assert 'id="test-again"' not in text and "Next test:" not in text
+        text = page(browser.post(url(connection, "test"), follow=True))
+        assert "Support has paused MEXC, so no key is tested on it until that ends." in text
+        assert "Resume" not in text
+        assert connection.tests.count() == 1
+
+    def test_of_a_paused_connection_has_to_wait_for_its_owner(self, browser, connection):
+        making.finish(connection, making.report())
+        browser.post(url(connection, "pause"))
+        text = page(browser.post(url(connection, "test"), follow=True))
+        assert "This is paused, so its key is not used. Resume it first." in text
+        assert "Support has paused" not in text
+
     def test_testing_again_too_soon_says_how_long_to_wait(self, browser, connection):
         making.finish(connection, making.report())
         response = browser.post(url(connection, "test"), follow=True)
