@@ -104,9 +104,8 @@ LINE_LABELS = {
 def status_of(connection: Connection, *, testing: bool) -> Status:
     """The one status shown everywhere: what the user did first, then what is going on."""
     if connection.paused_at:
-        return Status(
-            gettext("Paused"), "secondary", "pause", gettext("You paused it. Nothing uses its key.")
-        )
+        sentence = gettext("It is paused. Nothing uses its key.")
+        return Status(gettext("Paused"), "secondary", "pause", sentence)
     if connection.use_stopped:
         sentence = gettext("BackFuture has stopped using this key because of an incident.")
         return Status(gettext("Stopped"), "red", "shield-x", sentence)

@@ -283,7 +283,7 @@ def _enabled(strategy: StrategyConfig) -> Status:
     if connection is None:
         raise ValueError("an enabled strategy has a connection")
     if connection.paused_at:
-        sentence = gettext("It is enabled, but you paused its connection, so it rests.")
+        sentence = gettext("It is enabled, but its connection is paused, so it rests.")
         return Status(gettext("Connection paused"), "secondary", "pause", sentence)
     if connection.status == Connection.Status.NEW:
         sentence = gettext("It is enabled; the key it now uses has not been tested yet.")

@@ -19,6 +19,7 @@ from backfuture.accounts.models import User
 from connections import services as connection_services
 from connections.exchanges.base import KeyFacts, Permissions
 from connections.models import Connection, Exchange
+from connections.presentation import status_of
 from strategies import form_pages, pair_lists, services, tasks
 from strategies.form_pages import GROUPS
 from strategies.models import Pair, PairList, StrategyConfig, StrategyEvent
@@ -130,6 +131,20 @@ class TestList:
         text = page(browser.get(LIST))
         assert f"<span>{word}</span>" in text
         assert re.search(r'class="fine mt-1">[A-Z][^<]+\.<', text)
+
+    def test_pause_is_told_alike_whoever_made_it(
+        self, browser: Client, staff: User, main: Connection, strategy: StrategyConfig
+    ) -> None:
+        services.enable(strategy, by=strategy.owner, now=timezone.now())
+        connection_services.pause(main, by=staff, why="ticket 4711")
+        told = {
+            LIST: "It is enabled, but its connection is paused, so it rests.",
+            main.get_absolute_url(): "This connection is paused. Its key is not used for anything",
+        }
+        for path, words in told.items():
+            assert words in page(browser.get(path))
+        main.refresh_from_db()
+        assert status_of(main, testing=False).sentence == "It is paused. Nothing uses its key."
 
     def test_others_strategies_are_not_there(
         self, stranger: User, strategy: StrategyConfig
