@@ -22,8 +22,7 @@ from .delivery_words import words_for
 from .desk import FoundByConnection, ReadOnlyAdmin, SeenAdmin, SeenInline, ShownForm
 from .desk_filters import RESULT_WORDS, TestNeeds, TestResult
 from .events import AccessEvent, record
-from .models import ConnectionTest, Exchange, Notice, NoticeDelivery
-from .pages import WORKING
+from .models import Connection, ConnectionTest, Exchange, Notice, NoticeDelivery
 from .presentation import explain, server_ips, step_lines
 
 
@@ -166,7 +165,7 @@ class ConnectionTestAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
             return marks.badge(title, "orange", test.problem)
         if not test.outcome:
             return marks.badge(str(RESULT_WORDS["dropped"]), "secondary")
-        color = "green" if test.outcome in WORKING else "red"
+        color = "green" if test.outcome in Connection.WORKING else "red"
         return marks.badge(str(test.get_outcome_display()), color)
 
     @admin.display(description=_("why, and what its owner is told to do"))

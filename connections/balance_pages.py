@@ -48,7 +48,7 @@ class Balances:
 def balances_of(test: ConnectionTest) -> Balances:
     found = purses(test)
     read = {market for purse in found for market in purse.markets}
-    works = test.outcome in (Connection.Status.CONNECTED, Connection.Status.WARNINGS)
+    works = test.outcome in Connection.WORKING
     ready = Permissions.from_stored(test.permissions).ready_for if works else ()
     unread = [UNREAD[market] for market in ready if market not in read]
     return Balances([*map(_lines, found), *_others(test.balances)], unread)

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from django.db.models import Count, Q
 
 from .exchanges.problems import MAY_PASS
-from .history import WORKING
 from .models import Connection, ConnectionTest, HourOfTests
 
 HOUR = timedelta(hours=1)
@@ -23,9 +22,9 @@ LATE = timedelta(minutes=10)
 
 # Every test that ended is one of these: one that passed has no problem. No more is said than has
 # to be: taken together, conditions that hang together look rarer to a database than they are.
-FAILED = sorted(set(Connection.Status.values) - set(WORKING))
+FAILED = sorted(set(Connection.Status.values) - set(Connection.WORKING))
 RESULTS: dict[str, Q] = {
-    "good": Q(outcome__in=WORKING),
+    "good": Q(outcome__in=Connection.WORKING),
     "bad": Q(outcome__in=FAILED) & ~Q(problem__in=MAY_PASS),
     "unanswered": Q(problem__in=MAY_PASS),
     "dropped": Q(outcome=""),

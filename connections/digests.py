@@ -30,7 +30,6 @@ WEEK, DAY = timedelta(days=7), timedelta(days=1)
 MOST_LINES = 30  # of one section
 BATCH = 500  # owners
 MOST_OWNERS = 20_000  # of one call, as far as it gets in its time; the next one goes on
-WORKING = (Connection.Status.CONNECTED, Connection.Status.WARNINGS)
 ENDS = ("expiring", "dies_of_inactivity")
 
 
@@ -44,7 +43,7 @@ class _Week:
 
     @property
     def failing(self) -> list[Connection]:
-        well = (*WORKING, Connection.Status.NEW)
+        well = (*Connection.WORKING, Connection.Status.NEW)
         return [row for row in self.connections if row.status not in well and not row.paused_at]
 
 

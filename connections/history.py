@@ -30,7 +30,6 @@ from .results import PASSED
 
 DAYS = 30
 BATCH = 200  # connections whose tests are thinned in one statement
-WORKING = ("connected", "warnings")
 FEWEST_OWNERS = 5  # of fewer people nothing is told to others: one of them could be meant
 
 State = Literal["ok", "failing", "unknown"]
@@ -101,7 +100,7 @@ def strips(connections: Collection[UUID], *, now: datetime, zone: tzinfo) -> dic
 def _by_day(
     connections: Collection[UUID], since: datetime, now: datetime, zone: tzinfo
 ) -> Iterator[Any]:
-    good = Q(outcome__in=WORKING)
+    good = Q(outcome__in=Connection.WORKING)
     tests = ConnectionTest.objects.filter(
         connection__in=connections, finished_at__gte=since, finished_at__lte=now
     )
@@ -126,7 +125,9 @@ def _never_used(connections: Collection[UUID]) -> QuerySet[Credential, Any]:
     before = Credential.objects.filter(
         connection=OuterRef("connection"), created_at__lt=OuterRef("created_at")
     )
-    passed = ConnectionTest.objects.filter(credential=OuterRef("pk"), outcome__in=WORKING)
+    passed = ConnectionTest.objects.filter(
+        credential=OuterRef("pk"), outcome__in=Connection.WORKING
+    )
     return (
         Credential.objects.filter(Exists(before), connection__in=connections)
         .exclude(state=Credential.State.ACTIVE)
@@ -138,7 +139,7 @@ def _never_used(connections: Collection[UUID]) -> QuerySet[Credential, Any]:
 def shares(now: datetime, connections: QuerySet[Connection] | None = None) -> dict[str, Share]:
     """By the code of each exchange that has active connections (among `connections`)."""
     among = Connection.objects.all() if connections is None else connections
-    works = Q(status__in=WORKING) & (Q(key_expires_at=None) | Q(key_expires_at__gt=now))
+    works = Q(status__in=Connection.WORKING) & (Q(key_expires_at=None) | Q(key_expires_at__gt=now))
     rows = (
         among.filter(paused_at=None)
         .exclude(status=Connection.Status.NEW)

@@ -123,6 +123,8 @@ class Connection(models.Model):
         REFUSED = "refused", _("refused")
         FAILED = "failed", _("failed")
 
+    WORKING = (Status.CONNECTED, Status.WARNINGS)  # also as outcomes of a test
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -269,7 +271,7 @@ class Connection(models.Model):
 
     @property
     def works(self) -> bool:
-        return self.status in {self.Status.CONNECTED, self.Status.WARNINGS}
+        return self.status in self.WORKING
 
 
 LEASE = timedelta(seconds=45)  # of a test that runs: it ends itself after 30 s

@@ -184,7 +184,7 @@ def panel(connection: Connection, test: ConnectionTest | None) -> Panel:
         causes=explain_all(test.causes, connection.exchange_id) if test else [],
         warnings=explain_all(test.warnings, connection.exchange_id) if test else [],
         marks=permission_marks(permissions) if finished else [],
-        ready_for=ready_for(permissions) if test and test.outcome in WORKING else "",
+        ready_for=ready_for(permissions) if test and test.outcome in Connection.WORKING else "",
         ip_word=yes_no_unknown(test.ip_restricted) if test else "",
         balances=balances_of(test) if test and finished else None,
         polling=bool(test and test.is_open),
@@ -193,9 +193,6 @@ def panel(connection: Connection, test: ConnectionTest | None) -> Panel:
         retry_at=None if connection.exchange.paused else connection.next_test_at,
         new_key=bool(test and test.credential.state == Credential.State.PENDING),
     )
-
-
-WORKING = {Connection.Status.CONNECTED, Connection.Status.WARNINGS}
 
 
 def history(connection: Connection) -> list[HistoryLine]:

@@ -25,7 +25,6 @@ from .services import SameKey, TooSoon
 Kind = AccessEvent.Kind
 State = Credential.State
 
-WORKING = ("connected", "warnings")
 TRIES_PER_MINUTE = 6  # tests that new keys may ask for beside the usual pace
 BATCH = 200  # connections whose old keys are destroyed in one transaction
 
@@ -181,7 +180,7 @@ def _keep(connection: Connection, now: datetime) -> None:
 def _is_worth_keeping(connection: Connection) -> bool:
     """Nobody goes back to a key that never worked, such as one whose secret is corrected, and
     nobody should to one that may withdraw."""
-    good = connection.tests.filter(credential__state=State.ACTIVE, outcome__in=WORKING)
+    good = connection.tests.filter(credential__state=State.ACTIVE, outcome__in=Connection.WORKING)
     return connection.status != Connection.Status.REFUSED and good.exists()
 
 
@@ -282,7 +281,7 @@ def _restore(connection: Connection, key: Credential) -> bool:
 
 def _site_of(key: Credential) -> str:
     """Where its last good test found its account."""
-    good = key.tests.filter(outcome__in=WORKING).order_by("-finished_at")
+    good = key.tests.filter(outcome__in=Connection.WORKING).order_by("-finished_at")
     return good.values_list("site", flat=True).first() or ""
 
 

@@ -91,7 +91,7 @@ def _grown_worse() -> Q:
 def _recoveries(now: datetime) -> int:
     rows = (
         outages.connections_to_tell()
-        .filter(status__in=(Status.CONNECTED, Status.WARNINGS), failing_since=None)
+        .filter(status__in=Connection.WORKING, failing_since=None)
         .exclude(told_failing_at=None)
         .annotate(by_outage=outages.told_through())  # its end is told for all
     )

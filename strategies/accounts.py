@@ -14,7 +14,6 @@ from connections.models import Connection, ConnectionTest, Credential
 
 from .models import StrategyConfig
 
-GOOD = (Connection.Status.CONNECTED, Connection.Status.WARNINGS)
 BESIDE = timedelta(hours=24)  # older than the newest test, another key's test says nothing
 
 
@@ -88,7 +87,9 @@ def _purses(connections: list[UUID]) -> list[Purse]:
     """As the newest good test of each key in use has read them, the newest first. One alone is not
     enough: a key reads what it may trade, so of a unified account it may know spot alone."""
     good = ConnectionTest.objects.filter(
-        connection=OuterRef("pk"), credential__state=Credential.State.ACTIVE, outcome__in=GOOD
+        connection=OuterRef("pk"),
+        credential__state=Credential.State.ACTIVE,
+        outcome__in=Connection.WORKING,
     )
     newest = Subquery(good.order_by("-finished_at").values("pk")[:1])
     each = Connection.objects.filter(pk__in=connections).values_list(newest)
