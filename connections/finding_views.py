@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 from . import finding_pages, hygiene
 from .finding_forms import SnoozeForm, SuppressForm
 from .finding_pages import Forms, names_of_fields
+from .incidents import stops
 from .models import Connection, Finding, Thresholds
 from .views import own_page
 
@@ -140,11 +141,14 @@ def _list(
     ]
     context = {"listing": listing, "cards": cards, "back": back or request.get_full_path()}
     if not listing.page.paginator.count:
-        context["last_test"] = _last_test(request)
+        context |= _tests_of(request)
     return render(request, "findings/list.html", context)
 
 
-def _last_test(request: HttpRequest) -> datetime | None:
-    """When a key of this person was last tested, to say that somebody looks."""
+def _tests_of(request: HttpRequest) -> dict[str, Any]:
+    """When a key of this person was last tested, to say that somebody looks; and whether all that
+    were tested work: a failure is no finding before it lasts."""
     tested = Connection.objects.owned_by(request.user).exclude(tested_at=None)
-    return tested.order_by("-tested_at").values_list("tested_at", flat=True).first()
+    good = tested.filter(stops().outside(), status__in=Connection.WORKING, suspicion="")
+    newest = tested.order_by("-tested_at").values_list("tested_at", flat=True).first()
+    return {"last_test": newest, "in_order": good.count() == tested.count()}

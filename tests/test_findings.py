@@ -198,12 +198,35 @@ class TestList:
     def test_nothing_found_is_said_with_when_it_was_looked(
         self, browser: Client, connection: Connection
     ) -> None:
-        tested = timezone.now() - timedelta(hours=3)
-        Connection.objects.filter(pk=connection.pk).update(tested_at=tested)
+        making.finish(connection, making.report())
+        Connection.objects.update(tested_at=timezone.now() - timedelta(hours=3))
         text = page(browser.get(LIST))
         assert "Your keys are in order" in text
         assert "looks at every key once a day" in text
         assert "3 hours ago" in text
+
+    @pytest.mark.parametrize("failures", [1, 2])
+    def test_keys_are_not_in_order_while_one_fails(
+        self,
+        browser: Client,
+        connection: Connection,
+        trader: User,
+        mexc: Exchange,
+        failures: int,
+    ) -> None:
+        """Before the failure lasts long enough to be a finding, and before it is confirmed."""
+        making.finish(making.connection(trader, mexc, "Another"), making.report())
+        making.finish(connection, making.report())
+        for _ in range(failures):
+            making.asked_again(connection)
+            making.finish(connection, making.report("failed", problem="invalid_key"))
+        text = page(browser.get(LIST))
+        assert "Your keys are in order" not in text
+        assert "There is no finding" in text
+        assert "What its last test found stands on the page of each." in text
+        text = page(browser.get(connection.get_absolute_url()))
+        assert "Nothing to mend" not in text
+        assert "What the last test found stands on this page." in text
 
     def test_nothing_in_one_state_leads_back_to_all(
         self, browser: Client, finding: Finding
@@ -245,6 +268,7 @@ class TestOnOtherPages:
         assert f"{LIST}?connection={finding.connection_id}" in text
 
     def test_settled_ones_are_left_out_there(self, browser: Client, connection: Connection) -> None:
+        making.finish(connection, making.report())
         found(connection, state="suppressed")
         found(connection, "same_key_own", state="resolved")
         text = page(browser.get(connection.get_absolute_url()))
