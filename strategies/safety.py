@@ -82,7 +82,7 @@ def unsafe(connection: Connection, market: str, now: datetime) -> str:
         return "withdraw"
     if connection.key_expires_at and connection.key_expires_at <= now:
         return "expired"
-    if connection.status == Status.FAILED and connection.problem not in NOT_THE_KEYS:
+    if _fails(connection):
         return "failed"
     if market in may.closed:
         return "market_closed"
@@ -92,8 +92,9 @@ def unsafe(connection: Connection, market: str, now: datetime) -> str:
 
 
 def suspended_for(code: str, connection: Connection | None) -> str:
-    """That reason as a sentence, for whoever's strategy was suspended."""
-    if code == "failed" and connection is not None and connection.problem:
+    """That reason as a sentence, for whoever's strategy was suspended. The problem of its
+    `connection` is named while it is one that suspends: it may be another one by now."""
+    if code == "failed" and connection is not None and _fails(connection):
         title = explain(connection.problem, connection.exchange_id).title
         return gettext("The key stopped working: %(problem)s.") % {"problem": title}
     return {
@@ -108,6 +109,10 @@ def suspended_for(code: str, connection: Connection | None) -> str:
         "removed": gettext("Its connection was deleted."),
         SUSPENDED_FOR: gettext("Its key may have leaked, so nothing may use it."),
     }.get(code, gettext("Its key was not safe for it any more."))
+
+
+def _fails(connection: Connection) -> bool:
+    return connection.status == Status.FAILED and connection.problem not in NOT_THE_KEYS
 
 
 def _of_connection(

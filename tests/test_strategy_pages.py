@@ -752,6 +752,31 @@ class TestGate:
         assert StrategyConfig.objects.get().enabled
 
 
+    def test_suspended_for_a_key_that_failed_it_never_says_what_came_later(
+        self, browser: Client, main: Connection, strategy: StrategyConfig
+    ) -> None:
+        services.enable(strategy, by=strategy.owner, now=timezone.now())
+
+        def tested(problem: str) -> str:
+            making.asked_again(main)
+            report = making.report("failed", problem=problem, facts=KeyFacts())
+            making.finish(main, report)
+            return page(browser.get(url(strategy)))
+
+        tested("invalid_key")
+        text = tested("invalid_key")
+        assert "The key stopped working: Invalid API key." in text
+        text = tested("unavailable")
+        main.refresh_from_db()
+        assert main.problem == "unavailable"
+        assert "The key stopped working." in text
+        assert "The key stopped working:" not in text
+        text = tested("invalid_key")
+        history = page(browser.get(url(strategy, "history")))
+        assert "The key stopped working." in history
+        assert "The key stopped working:" not in history
+
+
 class TestMoving:
     def test_deleted_connection_leaves_it_to_be_moved(
         self, browser: Client, trader: User, main: Connection, strategy: StrategyConfig
