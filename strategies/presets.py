@@ -39,6 +39,7 @@ SETTINGS = (
 )
 USUAL_LIMIT = Decimal(500)  # of the quote currency, to begin with
 CENT = Decimal("0.01")
+SMALLEST = Decimal("1e-12")  # of an amount that is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ class Preset:
 
     def settings(self, market: str, margin_limit: Decimal | None = None) -> dict[str, Any]:
         """Every setting but the market, the direction and the risk level. First and refill orders
-        are of one size, the largest in whole cents whose worst case is within the margin limit."""
+        are of one size, the largest round one whose worst case is within the margin limit."""
         limit = USUAL_LIMIT if margin_limit is None else margin_limit
         leverage = self.leverage if market == StrategyConfig.Market.FUTURES else Decimal(1)
         of_one = ladder.build(replace(self.shape, leverage=leverage), Decimal(1)).worst_case
-        order = (limit / of_one).quantize(CENT, ROUND_DOWN)
+        order = _cut(limit / of_one)
         return {
             "margin_limit": limit,
             "leverage": leverage,
@@ -78,13 +79,19 @@ class Preset:
         }
 
     def _recovery(self, limit: Decimal) -> dict[str, Any]:
-        loss = self.loss_share and (limit * self.loss_share).quantize(CENT, ROUND_DOWN)
+        loss = self.loss_share and _cut(limit * self.loss_share)
         return {
             "recovery": self.recovery,
             "recovery_threshold": self.threshold,
             "recovery_close": self.close,
             "recovery_loss": loss,
         }
+
+
+def _cut(amount: Decimal) -> Decimal:
+    """To whole cents; less than 1, as of bitcoin, to three digits that count."""
+    step = CENT if amount >= 1 else max(SMALLEST, Decimal(1).scaleb(amount.adjusted() - 2))
+    return amount.quantize(step, ROUND_DOWN)
 
 
 def _shape(

@@ -62,7 +62,7 @@ test_again.__test__ = False  # type: ignore[attr-defined]
 class TestSettings:
     @pytest.mark.parametrize("risk", PRESETS)
     @pytest.mark.parametrize("market", ["spot", "futures"])
-    @pytest.mark.parametrize("limit", ["60", "500", "123.45", "100000"])
+    @pytest.mark.parametrize("limit", ["0.00000012345", "0.05", "7", "60", "123.45", "100000"])
     def test_a_preset_fills_everything_within_its_limit(
         self, risk: str, market: str, limit: str
     ) -> None:
@@ -72,6 +72,22 @@ class TestSettings:
         assert limits.faults(strategy, [made_up(market)]) == []
         worst = limits.worst_case(strategy)
         assert Decimal(limit) * Decimal("0.7") < worst <= Decimal(limit)
+
+    @pytest.mark.parametrize(
+        ("limit", "order", "loss"),
+        [
+            ("500", "18.17", "25"),
+            ("0.05", "0.00181", "0.0025"),
+            ("1e-12", "0", "0"),
+            ("0", "0", "0"),
+        ],
+    )
+    def test_amounts_of_a_preset_are_round_in_any_currency(
+        self, limit: str, order: str, loss: str
+    ) -> None:
+        filled = PRESETS["balanced"].settings("spot", Decimal(limit))
+        assert filled["first_order"] == filled["refill_order"] == Decimal(order)
+        assert filled["recovery_loss"] == Decimal(loss)
 
     @pytest.mark.parametrize("risk", PRESETS)
     @pytest.mark.parametrize("market", ["spot", "futures"])
