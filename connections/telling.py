@@ -116,9 +116,10 @@ def _break(connection: Connection) -> Draft:
         grade = PASSING if connection.problem in MAY_PASS else MENDABLE
     with timezone.override(zone_of(connection.owner)):
         said = notice_words.broken(connection)
-    urgent = grade == REFUSED or (grade == MENDABLE and bool(notice_words.at_risk(connection)))
+    # What it suspended is told on its own, urgently: what still runs is left here.
+    runs_on = grade == MENDABLE and bool(notice_words.at_risk(connection))
     key = f"break:{connection.pk}:{_stamp(connection.failing_since)}{grade}"
-    return _about(connection, Kind.BREAK, key, said, urgent=urgent)
+    return _about(connection, Kind.BREAK, key, said, urgent=grade == REFUSED or runs_on)
 
 
 def _recovery(connection: Connection) -> Draft:

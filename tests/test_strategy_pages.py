@@ -751,7 +751,6 @@ class TestGate:
         browser.post(url(strategy, "enable"))
         assert StrategyConfig.objects.get().enabled
 
-
     def test_suspended_for_a_key_that_failed_it_never_says_what_came_later(
         self, browser: Client, main: Connection, strategy: StrategyConfig
     ) -> None:

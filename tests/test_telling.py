@@ -17,7 +17,8 @@ from connections import notice_making, telling
 from connections.exchanges.problems import PROBLEMS, may_pass
 from connections.models import Connection, Exchange, Finding, Notice, Thresholds
 from connections.rules import RULES
-from tests import making, many
+from strategies import suspending
+from tests import making, many, strategies_made
 from tests.test_keyring import held
 from tests.test_notice_making import AT_ONCE, at_once, prefer
 
@@ -211,11 +212,23 @@ class TestUrgency:
         assert notice.urgent
         assert "withdraw" in notice.subject + notice.text
 
-    def test_broken_key_under_a_strategy_is_urgent(self, working):
-        runs(working, "Grid A")
-        fails(working)
-        telling.tell(now=NOW)
-        assert Notice.objects.get().urgent
+    @pytest.mark.parametrize(
+        ("problem", "suspends"), [("unexpected", False), ("invalid_key", True)]
+    )
+    def test_broken_key_under_a_strategy_is_told_urgently_once(self, trader, problem, suspends):
+        """By what suspends the strategy, or where nothing does, by the break itself."""
+        connection = strategies_made.tested(trader)
+        strategies_made.enabled(connection, "Grid A")
+        for _ in range(2):
+            making.asked_again(connection)
+            making.finish(connection, making.report("failed", problem=problem))
+        now = timezone.now()
+        telling.tell(now=now)
+        suspending.tell(now=now)
+        urgent = Notice.objects.get(urgent=True)
+        assert "Grid A" in urgent.text
+        assert urgent.kind == ("suspended" if suspends else "break")
+        assert kinds().count("break") == 1
 
     def test_what_grows_worse_is_told_once_more(self, working):
         """Nothing for you to do, we said; and then there was."""
