@@ -333,6 +333,18 @@ class TestKeeping:
         assert not Connection.objects.exists()
         assert not Credential.objects.exists()
 
+    def test_deleting_names_the_exchange_and_leads_there(self, browser, connection):
+        text = page(browser.get(url(connection, "delete")))
+        assert "At MEXC, nothing changes" in text
+        assert f'href="{EXCHANGES["mexc"].key_page}"' in text
+
+    def test_deleting_at_an_exchange_that_left_the_code_leads_nowhere(self, browser, connection):
+        Exchange.objects.create(code="mtgox")
+        Connection.objects.update(exchange="mtgox")
+        text = page(browser.get(url(connection, "delete")))
+        assert "At mtgox, nothing changes: the key stays valid there" in text
+        assert 'href=""' not in text and "API page" not in text
+
 
 PAGES = ("detail", "test", "tests", "rename", "replace", "delete")
 REPLACING = ("discard_new_key", "use_other_account", "go_back", "destroy_old_key")
