@@ -21,6 +21,7 @@ ON_A_PAGE = 30
 ICONS = {
     Kind.BREAK: ("alert", "red"),
     Kind.RECOVERY: ("check", "green"),
+    Kind.SUSPENDED: ("shield-x", "red"),
     Kind.EXPIRY: ("clock", "yellow"),
     Kind.FINDING: ("shield-x", "orange"),
     Kind.REPLACE: ("support", "orange"),
@@ -69,7 +70,7 @@ def page_of(user: Any, number: str | None, now: datetime) -> tuple[Page[Any], li
 
 
 def _line(notice: Notice, now: datetime) -> Line:
-    icon, color = ICONS.get(Kind(notice.kind), ("info", "secondary"))
+    icon, color = ICONS[Kind(notice.kind)]
     deliveries: Iterable[NoticeDelivery] = notice.all_deliveries  # type: ignore[attr-defined]
     ways = tuple(Way(_name(one), delivery_state(one, now)) for one in deliveries)
     label = str(Kind(notice.kind).label)

@@ -92,6 +92,11 @@ class TestList:
         assert set(WORDS) == codes
         assert words_for("") == "" and words_for("unheard of") == words_for("unexpected")
 
+    def test_every_kind_has_an_icon(self, browser: Client, trader: User) -> None:
+        assert set(notice_pages.ICONS) == set(Kind)
+        notice(trader, kind=Kind.SUSPENDED, subject="Ladder is suspended")
+        assert "Ladder is suspended" in text_of(browser.get(LIST))
+
     def test_pages(self, browser: Client, trader: User, django_assert_max_num_queries: Any) -> None:
         add(trader)
         for number in range(notice_pages.ON_A_PAGE + 5):
