@@ -92,6 +92,9 @@ class Child:
         self.running.wait()
         while self.pass_on_output():
             pass
+        if self.unfinished_line:
+            say(self.role, self.unfinished_line.decode(errors="replace").rstrip())
+        self.unfinished_line = b""
         os.close(self.output)
         self.running = None
 

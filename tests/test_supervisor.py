@@ -19,6 +19,7 @@ from typing import TypeVar
 import pytest
 
 from backfuture import roles
+from backfuture.child import Child
 
 ROOT = Path(__file__).resolve().parent.parent
 LEADERS = {
@@ -347,6 +348,16 @@ class TestRefusals:
     def test_without_keys_nothing_starts(self, tmp_path):
         output = self.refused(Folder(tmp_path), "--bind", f"127.0.0.1:{free_port()}")
         assert "BackFuture does not start" in output
+
+
+def test_last_words_are_printed_though_their_line_has_no_end(capfd):
+    child = Child("beat", ("-c", "import sys; sys.stdout.write('first\\nlast words')"))
+    for _ in range(2):
+        child.start()
+        wait_for(lambda: not child.is_alive())
+        child.bury()
+    printed = capfd.readouterr().out.splitlines()
+    assert printed == ["beat      | first", "beat      | last words"] * 2
 
 
 def test_memory_is_hidden():
