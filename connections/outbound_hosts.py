@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -55,9 +56,16 @@ def is_public(text: str) -> bool:
         return False
     if ip.version == 6 and ip not in UNICAST:  # mapped and translated IPv4, local, multicast
         return False
-    if text in settings.SERVER_IPS or ip.is_multicast or not ip.is_global:
+    if ip in _ours() or ip.is_multicast or not ip.is_global:
         return False
     return not any(ip.version == net.version and ip in net for net in NOT_PUBLIC)
+
+
+def _ours() -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """However they are written. What is no address is the check's to say (E013)."""
+    for text in settings.SERVER_IPS:
+        with suppress(ValueError):
+            yield ipaddress.ip_address(text)
 
 
 def names_inside(host: str) -> bool:

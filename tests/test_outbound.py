@@ -97,6 +97,11 @@ class TestWhereTo:
         settings.SERVER_IPS = ["8.8.8.8"]
         assert not outbound_hosts.is_public("8.8.8.8")
 
+    def test_our_own_address_is_none_however_it_is_written(self, settings: Any) -> None:
+        settings.SERVER_IPS = ["not an address", "2606:4700:4700:0:0:0:0:1111"]
+        assert not outbound_hosts.is_public("2606:4700:4700::1111")
+        assert outbound_hosts.is_public("2606:4700:4700::1001")
+
     @pytest.mark.parametrize("ip", ["127.0.0.1", "10.1.2.3", "::1", "fe80::1%lo", "64:ff9b::1"])
     def test_name_that_means_a_private_address_is_refused(self, names: Names, ip: str) -> None:
         names["innocent.site.org"] = [[(ip, 0)]]
