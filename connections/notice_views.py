@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import channels, chats, gate, notice_pages
@@ -23,28 +17,7 @@ from .chat_services import SERVICES
 from .models import NoticeChannel
 from .notice_forms import ChannelForm, PreferencesForm
 from .notices import preferences_of
-
-View = Callable[..., HttpResponse]
-
-
-def own_page(view: View) -> View:
-    """For signed-in people, never cached, and never with a secret in the address."""
-
-    for_the_signed_in = login_required(view)
-
-    @never_cache
-    @sensitive_post_parameters("address")
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        # Before sign-in, which would repeat the address in its own.
-        if "address" in request.GET:
-            return HttpResponseBadRequest(
-                _("The address of a chat service is a secret. Enter it in the form."),
-                content_type="text/plain",
-            )
-        return for_the_signed_in(request, *args, **kwargs)
-
-    return guarded
+from .views import own_page
 
 
 @own_page

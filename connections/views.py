@@ -33,7 +33,7 @@ from .models import Connection, ConnectionTest, Credential
 
 View = Callable[..., HttpResponse]
 
-SECRETS = ("api_key", "secret", "passphrase")
+SECRETS = ("api_key", "secret", "passphrase", "address")  # the last of a chat service
 
 
 def own_page(view: View) -> View:
@@ -49,7 +49,7 @@ def own_page(view: View) -> View:
         # Before sign-in, which would repeat the address in its own.
         if any(name in request.GET for name in SECRETS):
             return HttpResponseBadRequest(
-                _("A key must never stand in an address. Enter it in the form."),
+                _("A secret must never stand in the address of a page. Enter it in the form."),
                 content_type="text/plain",
             )
         try:
