@@ -10,7 +10,6 @@ from django.utils.translation import gettext_lazy as _
 
 from .exchanges import pasting
 from .exchanges.base import CredentialField, Credentials, Exchange
-from .models import Connection
 
 # Browsers are told not to remember, translate or correct what is a secret.
 HANDS_OFF = {
@@ -116,17 +115,18 @@ class ConnectForm(NameForm, KeyForm):
 
 
 class DeleteForm(forms.Form):
-    """Typed confirmation: the connection's own name."""
+    """Typed confirmation: the own name of what is deleted."""
 
-    confirm = forms.CharField(label=_("Name of the connection"), max_length=60)
+    confirm = forms.CharField(max_length=60)
 
-    def __init__(self, *args: Any, connection: Connection, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, label: str, name: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.connection = connection
+        self.name = name
+        self.fields["confirm"].label = label
         self.fields["confirm"].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
 
     def clean_confirm(self) -> str:
         typed = str(self.cleaned_data["confirm"]).strip()
-        if typed.casefold() != self.connection.name.casefold():
+        if typed.casefold() != self.name.casefold():
             raise forms.ValidationError(_("Type the name exactly as it stands above."))
         return typed

@@ -201,7 +201,7 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     confirmation = gate.confirmation(request)
     if confirmation.refusal:
         return _refused(request, confirmation, connection)
-    form = DeleteForm(request.POST or None, connection=connection)
+    form = DeleteForm(request.POST or None, label=_("Name of the connection"), name=connection.name)
     if request.method == "POST" and _both(form, confirmation):
         exchange = connection.exchange.name
         services.delete(connection, by=request.user)

@@ -206,20 +206,3 @@ def seen_version(sent: str) -> int | None:
 
 def one_of(choices: Any, value: Any, otherwise: str) -> str:
     return str(value) if value in choices.values else otherwise
-
-
-class DeleteForm(forms.Form):
-    """Typed confirmation: the strategy's own name."""
-
-    confirm = forms.CharField(label=_("Name of the strategy"), max_length=60)
-
-    def __init__(self, *args: Any, strategy: StrategyConfig, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.strategy = strategy
-        self.fields["confirm"].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
-
-    def clean_confirm(self) -> str:
-        typed = str(self.cleaned_data["confirm"]).strip()
-        if typed.casefold() != self.strategy.name.casefold():
-            raise forms.ValidationError(_("Type the name exactly as it stands above."))
-        return typed

@@ -14,11 +14,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from connections import gate
+from connections.forms import DeleteForm
 from connections.models import Connection
 from connections.views import View, own_page
 
 from . import pages, services
-from .forms import DeleteForm, seen_version
+from .forms import seen_version
 from .models import StrategyConfig
 
 
@@ -126,7 +127,7 @@ def move(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
     strategy = own(request, pk)
-    form = DeleteForm(request.POST or None, strategy=strategy)
+    form = DeleteForm(request.POST or None, label=_("Name of the strategy"), name=strategy.name)
     if request.method == "POST" and not strategy.enabled and form.is_valid():
         try:
             services.delete(strategy)
