@@ -38,7 +38,7 @@ from .presentation import (
 BALANCES = ("balances", "balances_of")  # long, and shown with one test alone
 DESTROYED, RETIRED = "key_destroyed", Credential.State.RETIRED  # by an incident
 WAITING_LONG = timedelta(seconds=4)
-HISTORY_SHOWN = 20
+HISTORY_SHOWN = 6
 TESTS_PER_PAGE = 25
 
 

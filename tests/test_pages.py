@@ -290,9 +290,11 @@ class TestKeeping:
             making.finish(connection, making.report())
             making.asked_again(connection)
         newest_first = [str(test.pk) for test in connection.tests.order_by("-queued_at")]
-        text = page(browser.get(url(connection)))
+        response = browser.get(url(connection))
+        text = page(response)
         assert url(connection, "tests") in text
-        assert len(LISTED.findall(text.split('id="history"')[1])) == 6
+        shown = LISTED.findall(text.split('id="history"')[1])
+        assert len(shown) == len(response.context["history"]) == 6
         first = page(browser.get(url(connection, "tests")))
         second = page(browser.get(url(connection, "tests"), {"page": "2"}))
         assert LISTED.findall(first) == newest_first[:25]
