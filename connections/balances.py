@@ -39,13 +39,6 @@ class Purse:
         return whole
 
 
-def funds(test: ConnectionTest, market: str, currency: str) -> Decimal | None:
-    """How much of a currency trades on a market can be paid with, free and in use together. None
-    where the test did not read that; zero where it read that there is none."""
-    purse = next((purse for purse in purses(test) if market in purse.markets), None)
-    return purse.total(currency) if purse else None
-
-
 def purses(test: ConnectionTest) -> list[Purse]:
     """The accounts that pay for trades and were read, in the order of reading."""
     return [_purse(test, account) for account in test.balances_of]

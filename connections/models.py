@@ -108,10 +108,6 @@ class ConnectionQuerySet(models.QuerySet["Connection"]):
             models.Prefetch("tests", ConnectionTest.objects.open(), "open_tests"),
         )
 
-    def due_for_test(self) -> ConnectionQuerySet:
-        ready = self.filter(paused_at=None, exchange__paused=False)
-        return ready.filter(stops().outside(), next_test_at__lte=timezone.now())
-
 
 class Connection(models.Model):
     """A trader's account at an exchange, as far as its key lets us see it."""

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from allauth.account.models import EmailAddress
@@ -19,7 +20,7 @@ from django_celery_beat.schedulers import ModelEntry
 from backfuture.accounts import sessions
 from backfuture.accounts.models import User
 from backfuture.celery import app
-from connections import replacing, results, services, worker
+from connections import balances, replacing, results, services, worker
 from connections.exchanges.base import Credentials, KeyFacts, KeyReport, Permissions, Step
 from connections.models import Connection, ConnectionTest, Credential, Exchange
 
@@ -54,6 +55,12 @@ def finish(connection: Connection, result: KeyReport) -> ConnectionTest:
     results.write(test, result)
     connection.refresh_from_db()
     return ConnectionTest.objects.get(pk=test.pk)
+
+
+def funds(test: ConnectionTest, market: str, currency: str) -> Decimal | None:
+    """What trades on a market are paid with, as strategies look for it (strategies/accounts.py)."""
+    found = (purse for purse in balances.purses(test) if market in purse.markets)
+    return next((purse.total(currency) for purse in found), None)
 
 
 def replaced(connection: Connection, key: Credentials | None = None) -> Credential:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connections import balance_pages, balances, exchanges
+from connections import balance_pages, exchanges
 from connections.exchanges import holdings
 from connections.exchanges.base import (
     BOTH_MARKETS,
@@ -113,7 +113,7 @@ def test_whole_that_is_no_amount_leaves_what_is_free(whole: Any):
     assert of_the_whole(row, "asset", "whole", "free") == {"currency": "USDT", "free": "5"}
 
 
-# --- funds() -------------------------------------------------------------------------------------
+# --- what there is to pay with -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_whole_that_is_no_amount_leaves_what_is_free(whole: Any):
     ],
 )
 def test_funds_are_exact(free: str, used: str, whole: str):
-    assert balances.funds(stored(row(free, used)), "spot", "USDT") == Decimal(whole)
+    assert making.funds(stored(row(free, used)), "spot", "USDT") == Decimal(whole)
 
 
 @pytest.mark.parametrize(
@@ -138,34 +138,34 @@ def test_funds_are_exact(free: str, used: str, whole: str):
     ["NaN", "sNaN", "Infinity", "1e999", "1e5", "-1", "abc", "", "9" * 1000, "1,5", "٣", None],
 )
 def test_amounts_that_are_none_are_left_out(amount: Any):
-    assert balances.funds(stored(row(amount)), "spot", "USDT") == 0
-    assert balances.funds(stored(row(amount), row("7")), "spot", "USDT") == 7
-    assert balances.funds(stored(row("0", amount)), "spot", "USDT") == 0
+    assert making.funds(stored(row(amount)), "spot", "USDT") == 0
+    assert making.funds(stored(row(amount), row("7")), "spot", "USDT") == 7
+    assert making.funds(stored(row("0", amount)), "spot", "USDT") == 0
 
 
 def test_rows_of_one_currency_are_added():
-    assert balances.funds(stored(row("1.5"), row("0.25", "0.25")), "spot", "USDT") == 2
+    assert making.funds(stored(row("1.5"), row("0.25", "0.25")), "spot", "USDT") == 2
 
 
 def test_amounts_of_another_market_are_not_counted():
     both = [{"markets": ["spot"], "currencies": None}, {"markets": ["futures"], "currencies": None}]
     test = stored(row("5"), row("7", markets=["futures"]), row("9", markets=[]), of=both)
-    assert balances.funds(test, "spot", "USDT") == 5
-    assert balances.funds(test, "futures", "USDT") == 7
-    assert balances.funds(test, "options", "USDT") is None
+    assert making.funds(test, "spot", "USDT") == 5
+    assert making.funds(test, "futures", "USDT") == 7
+    assert making.funds(test, "options", "USDT") is None
 
 
 def test_currencies_that_were_not_asked_for_are_unknown():
     test = stored(of=[{"markets": ["futures"], "currencies": ["USDT"]}])
-    assert balances.funds(test, "futures", "USDT") == 0
-    assert balances.funds(test, "futures", "USDC") is None
+    assert making.funds(test, "futures", "USDT") == 0
+    assert making.funds(test, "futures", "USDC") is None
 
 
 def test_rows_of_before_say_nothing_of_any_market():
     old = {"currency": "USDT", "free": "5", "used": "0", "total": "5"}
     test = stored(old, of=[])
-    assert balances.funds(test, "spot", "USDT") is None
-    assert balances.funds(test, "futures", "USDT") is None
+    assert making.funds(test, "spot", "USDT") is None
+    assert making.funds(test, "futures", "USDT") is None
 
 
 # --- on the page ---------------------------------------------------------------------------------
@@ -253,5 +253,5 @@ class TestPage:
             {"currency": "USDT", "free": "5", "used": "1", "total": "6", "markets": ["futures"]}
         ]
         assert test.balances_of == [{"markets": ["futures"], "currencies": ["USDT"]}]
-        assert balances.funds(test, "futures", "USDT") == 6
-        assert balances.funds(test, "spot", "USDT") is None
+        assert making.funds(test, "futures", "USDT") == 6
+        assert making.funds(test, "spot", "USDT") is None

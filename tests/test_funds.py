@@ -22,6 +22,7 @@ from connections.exchanges.base import (
 )
 from connections.exchanges.client import Client, read_balances
 from connections.models import ConnectionTest
+from tests import making
 from tests.simulator import KeySpec, Simulator, sample
 from tests.test_inspection import inspect, pasted
 
@@ -75,11 +76,11 @@ def test_all_exchanges_are_looked_at_here():
 def test_each_market_shows_what_its_own_trades_are_paid_from(simulator: Simulator, code: str):
     test = read_of(sample(code, "good_futures"))
     dollars, coins = FUNDS[code]
-    assert balances.funds(test, "spot", "USDT") == SPOT_FUNDS
-    assert balances.funds(test, "spot", "BTC") == Decimal("0.015")
-    assert balances.funds(test, "spot", "DOGE") == 0
-    assert balances.funds(test, "futures", "USDT") == dollars
-    assert balances.funds(test, "futures", "BTC") == coins
+    assert making.funds(test, "spot", "USDT") == SPOT_FUNDS
+    assert making.funds(test, "spot", "BTC") == Decimal("0.015")
+    assert making.funds(test, "spot", "DOGE") == 0
+    assert making.funds(test, "futures", "USDT") == dollars
+    assert making.funds(test, "futures", "BTC") == coins
 
 
 @pytest.mark.parametrize(("code", "path"), BALANCE_PATHS.items())
@@ -95,8 +96,8 @@ def test_key_that_may_not_trade_futures_shows_nothing_of_them(simulator: Simulat
     key = sample(code, "good")
     test = read_of(key)
     ready = Permissions.from_stored(test.permissions).ready_for
-    assert (balances.funds(test, "futures", "USDT") is None) is ("futures" not in ready)
-    assert balances.funds(test, "spot", "USDT") == SPOT_FUNDS
+    assert (making.funds(test, "futures", "USDT") is None) is ("futures" not in ready)
+    assert making.funds(test, "spot", "USDT") == SPOT_FUNDS
 
 
 @pytest.mark.parametrize("code", sorted(set(FUNDS) - {"coinbase"}))
@@ -105,8 +106,8 @@ def test_empty_accounts_are_told_from_unread_ones(simulator: Simulator, code: st
     simulator.change(key.api_key, balances={}, futures_balances={})
     test = read_of(key)
     assert test.balances == []
-    assert balances.funds(test, "spot", "USDT") == 0
-    assert balances.funds(test, "futures", "USDT") == 0
+    assert making.funds(test, "spot", "USDT") == 0
+    assert making.funds(test, "futures", "USDT") == 0
 
 
 def test_unified_account_is_one_purse_for_both_markets(simulator: Simulator):
@@ -125,8 +126,8 @@ def test_bybit_without_a_unified_account_has_a_contract_account_beside(simulator
     words = (*key.permissions, "ContractTrade Order", "ContractTrade Position")
     simulator.change(key.api_key, permissions=tuple(dict.fromkeys(words)))
     test = read_of(key)
-    assert balances.funds(test, "spot", "USDT") == SPOT_FUNDS
-    assert balances.funds(test, "futures", "USDT") == FUTURES_FUNDS
+    assert making.funds(test, "spot", "USDT") == SPOT_FUNDS
+    assert making.funds(test, "futures", "USDT") == FUTURES_FUNDS
     assert len(simulator.requests_to("/v5/account/wallet-balance")) == 3
 
 
@@ -134,8 +135,8 @@ def test_gate_in_a_unified_mode_does_not_tell_what_pays_for_futures(simulator: S
     key = sample("gate", "good_futures")
     simulator.change(key.api_key, own={"margin_mode": "2"})
     test = read_of(key)
-    assert balances.funds(test, "spot", "USDT") == SPOT_FUNDS
-    assert balances.funds(test, "futures", "USDT") is None
+    assert making.funds(test, "spot", "USDT") == SPOT_FUNDS
+    assert making.funds(test, "futures", "USDT") is None
     assert [each["markets"] for each in test.balances] == [["spot"], ["spot"], []]
 
 
@@ -143,7 +144,7 @@ def test_kucoins_deposits_pay_for_no_trade_and_are_shown_all_the_same(simulator:
     key = sample("kucoin", "good")
     simulator.change(key.api_key, own={"main": "999"})
     test = read_of(key)
-    assert balances.funds(test, "spot", "USDT") == SPOT_FUNDS
+    assert making.funds(test, "spot", "USDT") == SPOT_FUNDS
     assert [each["total"] for each in test.balances if each["markets"] == []] == ["999"]
 
 
@@ -164,7 +165,7 @@ def test_coinbases_other_accounts_pay_for_no_spot_trade(
     body = {"accounts": [account], "has_next": False}
     simulator.answer("GET", "/api/v3/brokerage/accounts", 200, body)
     test = read_of(sample("coinbase", "good"))
-    assert balances.funds(test, "spot", "USDC") == 0
+    assert making.funds(test, "spot", "USDC") == 0
     assert [each["total"] for each in test.balances] == ["5"]
 
 
@@ -173,14 +174,14 @@ def test_pages_that_were_not_read_leave_their_currencies_unknown(simulator: Simu
     body = {"accounts": [account], "has_next": True, "cursor": "again"}
     simulator.answer("GET", "/api/v3/brokerage/accounts", 200, body)
     test = read_of(sample("coinbase", "good"))
-    assert balances.funds(test, "spot", "USDC") == 25  # the same page, five times
-    assert balances.funds(test, "spot", "USDT") is None
+    assert making.funds(test, "spot", "USDC") == 25  # the same page, five times
+    assert making.funds(test, "spot", "USDT") is None
 
 
 def test_money_in_use_is_counted_where_it_is_the_margin_of_a_position(simulator: Simulator):
     key = sample("mexc", "good_futures")
     simulator.change(key.api_key, futures_balances={"USDT": ("0.5", "99.5")})
-    assert balances.funds(read_of(key), "futures", "USDT") == 100
+    assert making.funds(read_of(key), "futures", "USDT") == 100
 
 
 def test_currencies_of_small_change_do_not_push_money_out(simulator: Simulator):
@@ -189,10 +190,10 @@ def test_currencies_of_small_change_do_not_push_money_out(simulator: Simulator):
     simulator.change(key.api_key, balances=many)
     test = read_of(key)
     assert len(test.balances) == holdings.CURRENCIES_KEPT
-    assert balances.funds(test, "spot", "USDT") == Decimal("7.5")
-    assert balances.funds(test, "spot", "A001") == 1
-    assert balances.funds(test, "spot", "A399") is None
-    assert balances.funds(test, "spot", "DOGE") is None
+    assert making.funds(test, "spot", "USDT") == Decimal("7.5")
+    assert making.funds(test, "spot", "A001") == 1
+    assert making.funds(test, "spot", "A399") is None
+    assert making.funds(test, "spot", "DOGE") is None
 
 
 # --- a futures balance that cannot be read -------------------------------------------------------
@@ -251,8 +252,8 @@ def test_futures_balance_that_cannot_be_read_leaves_a_good_key_good(
     assert (report.outcome, report.problem) == ("connected", "")
     assert report.facts.permissions.ready_for == BOTH_MARKETS
     test = as_stored(report)
-    assert balances.funds(test, "spot", "USDT") == SPOT_FUNDS
-    assert balances.funds(test, "futures", "USDT") is None
+    assert making.funds(test, "spot", "USDT") == SPOT_FUNDS
+    assert making.funds(test, "futures", "USDT") is None
 
 
 def test_refusal_of_the_only_balance_still_fails_the_test(simulator: Simulator):

@@ -17,8 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from connections import exchanges
 from connections.exchanges import client, inspection
 from connections.exchanges.base import STEPS, Credentials, KeyReport
-from connections.exchanges.problems import INSPECTION_CODES
-from tests.expectations import EXPECTATIONS, SCENARIOS
+from tests.expectations import EXPECTATIONS, PROBLEMS_OF_KEYS, SCENARIOS
 from tests.simulator import SAMPLE_KEYS, KeySpec, Simulator, sample
 
 RECORDED = [
@@ -364,7 +363,7 @@ def test_500_keys_at_once_never_sign_for_each_other(simulator):
 def test_garbage_keys_are_a_finding_and_not_a_crash(simulator):
     for secret in ("\u0000", "ü", "=" * 300, "-----BEGIN"):
         key = KeySpec("mexc", "odd", "mx0odd", secret)
-        assert inspect(key).problem in INSPECTION_CODES
+        assert inspect(key).problem in PROBLEMS_OF_KEYS
 
 
 # --- leaks -----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from connections import exchanges
 from connections.exchanges import client, inspection
 from connections.exchanges.base import MAIN, Answer, Call, Credentials, KeyReport, Site
-from connections.exchanges.problems import INSPECTION_CODES
+from tests.expectations import PROBLEMS_OF_KEYS
 from tests.simulator import KeySpec, Simulator, sample
 
 Answers = dict[str, Answer]
@@ -235,7 +235,7 @@ def test_mutated_answer_is_survived_and_proves_nothing_new(good_answers, caplog,
     report = replay(code, answers)
 
     assert not caplog.records, "a reader raised"
-    assert report.problem == "" or report.problem in INSPECTION_CODES
+    assert report.problem == "" or report.problem in PROBLEMS_OF_KEYS
     assert report.problem != "ambiguous" or len(report.causes) >= 2
     _assert_words(code, report, answers)
 

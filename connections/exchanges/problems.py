@@ -279,17 +279,6 @@ WARNINGS = _catalogue(
 
 ALL = {**PROBLEMS, REFUSED.code: REFUSED, **WARNINGS}
 
-# Said by us of what stands in the database, never by an exchange's answer.
-OURS = {
-    "sealed_unreadable",
-    "key_destroyed",
-    "different_account",
-    "strategies_need_more",
-    "strategies_need_ips",
-}
-# The codes `inspect_keys` may print: those an exchange's answer can mean.
-INSPECTION_CODES = tuple(code for code in PROBLEMS if code not in OURS)
-
 
 def may_pass(code: str) -> bool:
     """Whether waiting may make this problem go away. Retry is decided here and nowhere else."""

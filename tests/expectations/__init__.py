@@ -1,6 +1,6 @@
 """What is expected of each exchange's file, by its code."""
 
-from .base import SCENARIOS, Expectations
+from .base import PROBLEMS_OF_KEYS, SCENARIOS, Expectations
 from .binance import BINANCE
 from .bingx import BINGX
 from .bitget import BITGET
@@ -25,4 +25,4 @@ EXPECTATIONS: dict[str, Expectations] = {
     "bybit": BYBIT,
 }
 
-__all__ = ["EXPECTATIONS", "SCENARIOS", "Expectations"]
+__all__ = ["EXPECTATIONS", "PROBLEMS_OF_KEYS", "SCENARIOS", "Expectations"]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from connections.exchanges.problems import PROBLEMS
+
 # Method, path, status, body of an answer that goes with a recorded one.
 Served = tuple[str, str, int, Any]
 
@@ -65,4 +67,13 @@ SCENARIOS: dict[str, tuple[str, str]] = {
     "empty": ("failed", "unexpected"),
     "binary": ("failed", "unexpected"),
     "wrong_shape": ("failed", "unexpected"),
+}
+
+# What an exchange's answer can mean; the other problems are of what stands in the database.
+PROBLEMS_OF_KEYS = set(PROBLEMS) - {
+    "sealed_unreadable",
+    "key_destroyed",
+    "different_account",
+    "strategies_need_more",
+    "strategies_need_ips",
 }
