@@ -192,7 +192,7 @@ class Thresholds(models.Model):
             models.CheckConstraint(
                 condition=Q(old_days__lt=models.F("very_old_days")),
                 name="high_age_comes_after_warning",
-                violation_error_message=_("The high age must be more days than the warning."),
+                violation_error_message=_("High must be more days than warning."),
             ),
             models.CheckConstraint(
                 condition=Q(
@@ -201,13 +201,14 @@ class Thresholds(models.Model):
                 ),
                 name="notices_of_an_end_in_order",
                 violation_error_message=_(
-                    "The first notice must be the most days before the end, the last the fewest."
+                    "The first notice must be the most days before the key expires, the last the "
+                    "fewest."
                 ),
             ),
             models.CheckConstraint(
                 condition=Q(snooze_days__lte=models.F("snooze_most_days")),
                 name="snoozes_have_an_end",
-                violation_error_message=_("The days of a snooze must not be over the most."),
+                violation_error_message=_("The usual snooze must not be longer than the longest."),
             ),
         ]
 

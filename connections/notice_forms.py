@@ -20,7 +20,7 @@ REGIONS += ("Australia", "Europe", "Indian", "Pacific")
 HELP: dict[str, Any] = {
     Kind.BREAK: _("Its key stopped working, and what to do."),
     Kind.RECOVERY: _("After a notice that it did not."),
-    Kind.SUSPENDED: _("Its key is not safe for it any more, or has ended."),
+    Kind.SUSPENDED: _("Its key is not safe for it any more, or has expired."),
     Kind.EXPIRY: _("Some days before it expires, and the strategies that stop with it."),
     Kind.FINDING: _("Such as a key that may withdraw."),
     Kind.REPLACE: _("When somebody of support has looked at it and sees no other way."),

@@ -107,7 +107,7 @@ def _transfer_enabled(told: Told) -> Said:
 def _no_ip_restriction(told: Told) -> Said:
     what = [explain("no_ip_restriction", told.code).cause]
     if told.lifetime.days:
-        ends = gettext("%(exchange)s ends such a key %(days)d days after it was made.")
+        ends = gettext("%(exchange)s lets such a key expire %(days)d days after it was made.")
         what.append(told.say(ends, days=told.lifetime.days))
     elif told.lifetime.idle_days:
         # Some exchanges' own words say the rule already.
@@ -119,8 +119,8 @@ def _no_ip_restriction(told: Told) -> Said:
 
 def _idle_rule(told: Told) -> str:
     said = gettext(
-        "%(exchange)s ends a key that may trade and has no IP restriction after %(days)d days "
-        "without use."
+        "At %(exchange)s, a key that may trade and has no IP restriction stops working after "
+        "%(days)d days without use."
     )
     return told.say(said, days=told.lifetime.idle_days)
 
@@ -233,7 +233,7 @@ def _several_strategies(told: Told) -> Said:
     said = [told.say(what, count=told.finding.amount)]
     if told.strategies:
         said.append(told.say(gettext("They are: %(names)s."), names=told.names))
-    said.append(gettext("They share its limits and its margin, and stop together when it ends."))
+    said.append(gettext("They share its limits and its margin, and stop together when it expires."))
     return " ".join(said), (
         told.say(gettext("Create a separate key at %(exchange)s, best in a sub-account.")),
         gettext("Add it here as a connection of its own and move one strategy to it."),
@@ -254,7 +254,9 @@ def _excess_permissions(told: Told) -> Said:
 
 def _failing(told: Told) -> Said:
     problem = explain(told.finding.detail, told.code)
-    what = gettext("The tests of this connection fail since %(moment)s: %(problem)s. %(cause)s")
+    what = gettext(
+        "The tests of this connection have failed since %(moment)s: %(problem)s. %(cause)s"
+    )
     said = told.say(what, moment=told.moment, problem=problem.title, cause=problem.cause)
     if told.strategies:
         standing = gettext("Strategies that cannot run: %(names)s.")

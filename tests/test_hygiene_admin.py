@@ -363,10 +363,10 @@ class TestThresholds:
     @pytest.mark.parametrize(
         ("values", "sentence"),
         [
-            ({"old_days": 180}, "The high age must be more days than the warning."),
-            ({"expiry_second_days": 14}, "The first notice must be the most days"),
+            ({"old_days": 180}, "High must be more days than warning."),
+            ({"expiry_second_days": 14}, "must be the most days before the key expires"),
             ({"expiry_last_days": 9}, "The first notice must be the most days"),
-            ({"snooze_days": 91}, "The days of a snooze must not be over the most."),
+            ({"snooze_days": 91}, "The usual snooze must not be longer than the longest."),
             ({"tests_kept_days": 0}, "greater than or equal to 1"),
             ({"snooze_most_days": 400}, "less than or equal to 365"),
             ({"unused_days": "soon"}, "Enter a whole number."),

@@ -109,8 +109,8 @@ WORDS: Mapping[str, Words] = {
     ),
     "key_expired": Words(
         cause=_(
-            "Bybit keys without IP addresses end after 90 days, and 7 days after a change of "
-            "your password."
+            "Bybit keys without IP addresses expire after 90 days, and 7 days after a change "
+            "of your password."
         ),
         advice=(
             _("Create a new key in API Management, restricted to our addresses: {server_ips}"),
