@@ -119,6 +119,10 @@ class Detail:
         return not self.reasons
 
     @property
+    def may_trade(self) -> bool:
+        return self.status == presentation.may_trade()
+
+    @property
     def may_move(self) -> bool:
         return bool(self.homes) and not self.strategy.enabled
 

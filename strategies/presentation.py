@@ -291,4 +291,9 @@ def _enabled(strategy: StrategyConfig) -> Status:
     if not connection.works:
         sentence = gettext("It is enabled, but the last test of its connection failed.")
         return Status(gettext("Connection fails"), "orange", "alert", sentence)
+    return may_trade()
+
+
+def may_trade() -> Status:
+    """Of one that is enabled, and whose connection works."""
     return Status(gettext("Enabled"), "green", "check", gettext("It may trade."))

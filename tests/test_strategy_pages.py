@@ -731,6 +731,37 @@ class TestGate:
         assert "Open orders and positions at the exchange stay" in text
         assert not StrategyConfig.objects.get().enabled
 
+    @pytest.mark.parametrize(
+        ("connection_is", "sentence"),
+        [
+            ({}, "It may trade with this connection until you switch it off."),
+            (
+                {"paused_at": timezone.now()},
+                "It is enabled, but its connection is paused, so it rests.",
+            ),
+            (
+                {"status": "failed", "problem": "unavailable"},
+                "It is enabled, but the last test of its connection failed.",
+            ),
+            (
+                {"status": "new"},
+                "It is enabled; the key it now uses has not been tested yet.",
+            ),
+        ],
+    )
+    def test_enabled_one_says_whether_it_trades(
+        self,
+        browser: Client,
+        strategy: StrategyConfig,
+        connection_is: dict[str, Any],
+        sentence: str,
+    ) -> None:
+        services.enable(strategy, by=strategy.owner, now=timezone.now())
+        Connection.objects.update(**(connection_is or {"name": "Main"}))
+        gate = page(browser.get(url(strategy))).split('id="gate"')[1].split("</section>")[0]
+        assert f"<p>{sentence} If its key turns unsafe, BackFuture switches it off" in gate
+        assert ("It may trade" in gate) is (not connection_is)
+
     def test_suspended_one_says_why_and_comes_back_by_its_owner(
         self, browser: Client, main: Connection, strategy: StrategyConfig
     ) -> None:
