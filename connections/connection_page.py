@@ -19,6 +19,15 @@ from .models import Connection, FindingChange
 from .rules import RULES
 
 SHOWN = 30
+BY_TESTS: tuple[str, ...] = (
+    "status",
+    "problem",
+    "suspicion",
+    "permissions",
+    "ip_restricted",
+    "key_expires_at",
+)
+BY_TESTS += ("uid", "tested_at", "last_ok_at", "failing_since", "next_test_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,9 @@ def rest(connection: Connection) -> dict[str, str]:
 
 def context(connection: Connection, user: Any) -> dict[str, Any]:
     """For templates/desk/connection.html."""
-    panel = pages.latest_panel(connection, pages.newest_test(connection.pk))
+    newest = pages.newest_test(connection.pk)
+    connection.refresh_from_db(fields=BY_TESTS)  # it was read before that test
+    panel = pages.latest_panel(connection, newest)
     return {
         "connection": connection,
         "panel": panel,

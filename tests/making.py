@@ -63,6 +63,19 @@ def funds(test: ConnectionTest, market: str, currency: str) -> Decimal | None:
     return next((purse.total(currency) for purse in found), None)
 
 
+class ResultBeforeRead:
+    """Has a test's result come right before one read of a page: what was read by then is old."""
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self.connection, self.left = connection, number
+
+    def __call__(self, execute: Callable[..., Any], *asked: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            finish(self.connection, report())
+        return execute(*asked)
+
+
 def replaced(connection: Connection, key: Credentials | None = None) -> Credential:
     """Puts another key, which passes, in the place of the one in use; the old one."""
     old: Credential = connection.credentials.active().get()

@@ -270,6 +270,21 @@ class TestPage:
         ):
             assert words in text.decode(), words
 
+    def test_tells_of_one_moment_when_a_result_comes_while_it_is_read(
+        self, desk: Client, connection: Connection
+    ) -> None:
+        path = reverse("admin:connections_connection_change", args=[connection.pk])
+        with CaptureQueriesContext(database) as reads:
+            desk.get(path)
+        for number in range(1, len(reads) + 1):
+            with database.execute_wrapper(making.ResultBeforeRead(connection, number)):
+                shown = desk.get(path).context
+            over = not shown["panel"].polling
+            word = shown["seen_by_owner"].status.word
+            assert (word == "Connected") == over, f"a result before read {number}"
+            making.asked_again(connection)
+            Connection.objects.filter(pk=connection.pk).update(status="new")
+
     def test_support_sees_its_timeline_without_the_whole_log(self, trader: User) -> None:
         row = keyed(trader)
         AccessEvent.objects.create(kind="opened", connection=row, owner=trader, ip="192.0.2.77")

@@ -419,20 +419,6 @@ def test_queries_do_not_grow_with_rows(browser, trader, mexc, django_assert_num_
         browser.get(where)
 
 
-class ResultAfterRead:
-    """Has a test's result come right after one read of a page: what is read by then is old."""
-
-    def __init__(self, connection: Connection, number: int) -> None:
-        self.connection, self.left = connection, number
-
-    def __call__(self, execute, *asked):
-        found = execute(*asked)
-        self.left -= 1
-        if self.left == 0:
-            making.finish(self.connection, making.report())
-        return found
-
-
 @pytest.mark.parametrize("way", ["detail", "test"])
 def test_a_result_that_comes_while_a_page_is_read_is_shown_or_asked_for_again(
     browser, connection, way
@@ -442,12 +428,12 @@ def test_a_result_that_comes_while_a_page_is_read_is_shown_or_asked_for_again(
         browser.get(where, headers=ajax)
     seen = set()
     for number in range(1, len(reads) + 1):
-        with database.execute_wrapper(ResultAfterRead(connection, number)):
+        with database.execute_wrapper(making.ResultBeforeRead(connection, number)):
             text = page(browser.get(where, headers=ajax))
         headline = re.search(r'id="connection-status".*?</div>', text, re.DOTALL).group()
         asks_again = 'hx-trigger="every 1s"' in text
-        assert ("Testing" in headline) == asks_again, f"a result after read {number}"
-        assert asks_again or "Connected" in headline, f"a result after read {number}"
+        assert ("Testing" in headline) == asks_again, f"a result before read {number}"
+        assert asks_again or "Connected" in headline, f"a result before read {number}"
         seen.add(asks_again)
         making.asked_again(connection)
         Connection.objects.filter(pk=connection.pk).update(status="new")
