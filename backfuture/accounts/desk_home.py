@@ -280,7 +280,7 @@ def _card(title: str, number: int, said: str, link: str, tone: Tone) -> Card:
 
 def _span(seconds: int) -> str:
     if seconds < 120:
-        return _("%(n)d s") % {"n": seconds}
+        return _("%(n)d\N{NO-BREAK SPACE}s") % {"n": seconds}
     if seconds < 7200:
-        return _("%(n)d min") % {"n": seconds // 60}
-    return _("%(n)d h") % {"n": seconds // 3600}
+        return _("%(n)d\N{NO-BREAK SPACE}min") % {"n": seconds // 60}
+    return _("%(n)d\N{NO-BREAK SPACE}h") % {"n": seconds // 3600}
