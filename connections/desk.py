@@ -30,7 +30,7 @@ else:
 class DeskAdmin(ModelAdmin):  # type: ignore[type-arg]
     view_on_site = False  # users' pages are the users'
     list_fullwidth = True
-    list_per_page = 30  # each row costs 3 ms to draw
+    list_per_page = 25  # each row costs 3 ms to draw
     list_max_show_all = 200
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # a count for every choice of every filter
