@@ -44,14 +44,17 @@ def chosen(
     queryset: QuerySet[Row],
     owner_of: Callable[[Row], int],
     most: int = many.MOST,
-) -> tuple[list[Row], str]:
-    """The rows that an action is for, and a sentence where it cannot be done to them."""
+) -> list[Row]:
+    """The rows that an action is for, or none and a sentence that says what is missing."""
     rows = list(queryset[: most + 1])
     if len(rows) > most:
         text = gettext("Nothing was done. Choose %(most)d at most; filters make them fewer.")
-        return rows, text % {"most": most}
-    known = said_why(request) or all(looks.reason(request, owner_of(row)) for row in rows)
-    return rows, "" if known else no_reason()
+        messages.warning(request, text % {"most": most})
+        return []
+    if not said_why(request) and not all(looks.reason(request, owner_of(row)) for row in rows):
+        messages.warning(request, no_reason())
+        return []
+    return rows
 
 
 def no_reason() -> str:
@@ -193,10 +196,7 @@ class ConnectionActions:
         return self._say(request, said, good=bool(count), rows=rows)
 
     def _chosen(self, request: HttpRequest, queryset: Rows) -> list[Connection]:
-        rows, missing = chosen(request, queryset, lambda row: row.owner_id)
-        if missing:
-            self._say(request, missing, good=False, rows=rows)
-        return [] if missing else rows
+        return chosen(request, queryset, lambda row: row.owner_id)
 
     def _say(
         self, request: HttpRequest, text: str, *, good: bool, rows: list[Connection]

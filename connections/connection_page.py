@@ -19,15 +19,10 @@ from .models import Connection, FindingChange
 from .rules import RULES
 
 SHOWN = 30
-BY_TESTS: tuple[str, ...] = (
-    "status",
-    "problem",
-    "suspicion",
-    "permissions",
-    "ip_restricted",
-    "key_expires_at",
+BY_TESTS = (
+    *("status", "problem", "suspicion", "permissions", "ip_restricted", "key_expires_at"),
+    *("uid", "tested_at", "last_ok_at", "failing_since", "next_test_at"),
 )
-BY_TESTS += ("uid", "tested_at", "last_ok_at", "failing_since", "next_test_at")
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,10 +163,7 @@ class FindingAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
         self._say(request, self._chosen(request, queryset), State.SUPPRESSED, why)
 
     def _chosen(self, request: HttpRequest, queryset: QuerySet[Finding]) -> list[Finding]:
-        rows, missing = chosen(request, queryset, lambda row: row.connection.owner_id)
-        if missing:
-            self.message_user(request, missing, messages.WARNING)
-        return [] if missing else rows
+        return chosen(request, queryset, lambda row: row.connection.owner_id)
 
     def _say(
         self, request: HttpRequest, findings: list[Finding], state: Finding.State, why: str = ""

@@ -188,10 +188,7 @@ class StrategyConfigAdmin(looks.LookedAtAdmin, FoundByConnection, SeenAdmin):
 
     def _chosen(self, request: HttpRequest, queryset: Rows, most: int) -> list[StrategyConfig]:
         theirs = queryset.select_related("owner", "connection")
-        rows, missing = chosen(request, theirs, lambda row: row.owner_id, most)
-        if missing:
-            self.message_user(request, missing, messages.WARNING)
-        return [] if missing else rows
+        return chosen(request, theirs, lambda row: row.owner_id, most)
 
     def _note(self, request: HttpRequest, what: str, done: list[StrategyConfig]) -> None:
         """For each connection, and each strategy without one."""
